@@ -7,7 +7,7 @@ beyond the prefix are zero, and many architectures share one matmul under `vmap`
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -238,6 +238,13 @@ def masked(sizes: Any, widest: Any) -> Any:
     def pad(size, most):
         return np.int32(size) if isinstance(size, int) else np.pad(np.int32(size), (0, len(most) - len(size)), 'edge')
     return type(sizes)(*(pad(size, most) for size, most in zip(sizes, widest)))
+
+
+def options(sizes: Iterable[Any]) -> Any:
+    """The different values of every per-block size, ascending: between them the blocks of a sliced step switch."""
+    each = list(sizes)
+    return type(each[0])(*(None if isinstance(values[0], int) else tuple(sorted(set(itertools.chain(*values))))
+                           for values in zip(*each)))
 
 
 def switched(sizes: Any, options: Any, widest: Any) -> Any:

@@ -16,6 +16,11 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *map(_number, purpose)])
 
 
+def number(seed: int, *purpose: str | int) -> int:
+    """A seed of its own for a library that wants a number."""
+    return int(generator(seed, *purpose).integers(2 ** 31))
+
+
 def key(seed: int, *purpose: str | int) -> jax.Array:
     """JAX's key for draws on the device, for the same purposes."""
     result = jax.random.key(seed)

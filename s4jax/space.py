@@ -116,6 +116,11 @@ class SearchSpace:
     def names(self) -> tuple[str, ...]:
         return tuple(dimension.name for dimension in self.dimensions)
 
+    def blocks(self, dimension: Dimension, choices: Mapping[str, Any]) -> int:
+        """How many values a per-block dimension has at the depths that `choices` name."""
+        layout = self.layout(choices)
+        return sum(layout[s] for s in self._stages_of(dimension))
+
     def layout(self, choices: Mapping[str, Any]) -> tuple[int, ...]:
         """Blocks per stage of the given choices."""
         return tuple(count * (1 if name is None else choices[name]) for count, name in self.stages)
@@ -123,19 +128,22 @@ class SearchSpace:
     @property
     def full_layout(self) -> tuple[int, ...]:
         """Blocks per stage at the largest depth."""
-        return self.layout({dimension.name: dimension.upper for dimension in self.dimensions})
+        return self.layout(self._bounds('upper'))
+
+    def _bounds(self, bound: str) -> dict[str, float]:
+        return {dimension.name: getattr(dimension, bound) for dimension in self.dimensions}
 
     def _stages_of(self, dimension: Dimension) -> list[int]:
         return [s for s in range(len(self.stages)) if dimension.stage in (None, s)]
 
     def draw(self, rng: np.random.Generator) -> Choices:
         """A uniform draw with per-block values for the largest depth, so that any depth can be cut from it."""
-        layout, choices = self.full_layout, {}
+        depths, choices = self._bounds('upper'), {}
         for dimension in self.dimensions:
             values = dimension.values
             if dimension.per_block:
-                blocks = sum(layout[s] for s in self._stages_of(dimension))
-                choices[dimension.name] = tuple(values[i] for i in rng.integers(len(values), size=blocks))
+                drawn = rng.integers(len(values), size=self.blocks(dimension, depths))
+                choices[dimension.name] = tuple(values[i] for i in drawn)
             else:
                 choices[dimension.name] = values[rng.integers(len(values))]
         return choices
@@ -165,9 +173,9 @@ class SearchSpace:
         return self.cut(self.draw(rng))
 
     def _uniform(self, bound: str) -> Choices:
-        layout = self.layout({d.name: getattr(d, bound) for d in self.dimensions})
-        return {d.name: (getattr(d, bound),) * sum(layout[s] for s in self._stages_of(d)) if d.per_block
-                else getattr(d, bound) for d in self.dimensions}
+        values = self._bounds(bound)
+        return {d.name: (values[d.name],) * self.blocks(d, values) if d.per_block else values[d.name]
+                for d in self.dimensions}
 
     def largest(self) -> Choices:
         """The upper bound of every dimension in every block: its size is M(A) of Eq. 4."""

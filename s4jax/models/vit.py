@@ -19,6 +19,7 @@ from s4jax.errors import UsageError
 from s4jax.space import Choices, Stages, per_block
 from s4jax.space import Architecture as BaseArchitecture
 
+SEARCHED = ('embed_dim', 'depth', 'num_heads', 'mlp_ratio')
 EPSILON = 1e-5
 MAX_DISTANCE = 14
 TABLE_ROWS = 2 * MAX_DISTANCE + 2        # row 0 is the class token's, row 15 is distance 0

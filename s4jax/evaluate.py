@@ -1,0 +1,68 @@
+"""Accuracy on held-out images: of one model, and of many subnets of a supernet at once."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s4jax import fold, mesh as meshes
+from s4jax.space import Architecture
+
+
+def make_counter(model, preprocess: Callable, many: bool) -> Callable:
+    """The compiled `count(variables, sizes, batch) -> number of correct images`.
+
+    `batch` holds uint8 images, labels, and `real`, 0 for the padding of the last batch. With `many`, `sizes` has a leading
+    axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
+    """
+    def count(variables, sizes, batch):
+        logits = model.apply(variables, preprocess(batch), sizes)
+        return jnp.sum((jnp.argmax(logits, -1) == batch['labels']) & batch['real'], dtype=jnp.int32)
+    return jax.jit(jax.vmap(count, (None, 0, None)) if many else count)
+
+
+def correct(count: Callable, variables: Any, sizes: Any, batches: Iterable[Any], signals: fold.Signals) -> np.ndarray:
+    """Correct images over all batches. Counts are whole numbers, so that their order cannot change a ranking."""
+    total = 0
+    for batch in batches:
+        if meshes.any_host(signals.received is not None):
+            raise fold.Interrupted
+        total = total + np.asarray(count(variables, sizes, batch), np.int64)
+    return total
+
+
+def make_score(count: Callable, load: Callable[[], Any], digest: str, sizes: Callable[[Architecture], Any],
+               batches: Callable[[], Iterable[Any]], images: int, journal: fold.Lines, chunk: int,
+               signals: fold.Signals, report: Callable[[int], None]) -> Callable[[Sequence[Architecture]], np.ndarray]:
+    """`score(architectures) -> accuracies` of a supernet's subnets, each evaluated once and written to the journal.
+
+    The journal is keyed by the supernet's digest and the architecture. Architectures go in fixed chunks of `chunk`, the last
+    one padded, so one program serves all (`chunk` 0: one at a time). `load()` gives the variables, when first needed.
+    """
+    scored = 0
+    known = {(row['supernet'], json.dumps(row['architecture'])): row['correct'] for row in journal.rows}
+    held = []
+
+    def score(architectures: Sequence[Architecture]) -> np.ndarray:
+        nonlocal scored
+        keys = {arch: (digest, json.dumps(arch.to_json())) for arch in architectures}
+        missing = [arch for arch, key in keys.items() if key not in known]
+        scored += len(architectures) - len(missing)
+        if missing and not held:
+            held.append((load(), list(batches())))
+        for start in range(0, len(missing), max(chunk, 1)):
+            part = missing[start:start + max(chunk, 1)]
+            each = [sizes(arch) for arch in part + part[-1:] * (chunk - len(part))]
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each) if chunk else each[0]
+            counts = np.atleast_1d(correct(count, held[0][0], stacked, held[0][1], signals))
+            for arch, number in zip(part, counts):
+                known[keys[arch]] = int(number)
+            journal.append(*({'supernet': digest, 'architecture': arch.to_json(), 'correct': known[keys[arch]]}
+                             for arch in part))
+            scored += len(part)
+            report(scored)
+        return np.array([known[keys[arch]] / images for arch in architectures])
+    return score

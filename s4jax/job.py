@@ -1,0 +1,211 @@
+"""A job: what every stage of a run needs and none changes, checked before anything is trained."""
+
+import dataclasses
+import difflib
+import inspect
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+
+from s4jax import data as datasets
+from s4jax import explore, fold, train
+from s4jax import mesh as meshes
+from s4jax.budget import Budget
+from s4jax.data import augment
+from s4jax.errors import UsageError
+from s4jax.evolve import evolve
+from s4jax.models import COSTS, FAMILIES
+from s4jax.progress import SCORING, Progress
+from s4jax.space import Architecture, Choices, Dimension, SearchSpace
+
+# what changes nothing in the results may differ when a run is resumed: cadence and paths (section, key; None: all of it)
+FREE = (('checkpoint', None), ('data', 'root'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The resolved config and what follows from it."""
+
+    config: dict[str, Any]
+    workdir: pathlib.Path
+    signals: fold.Signals
+    mesh: jax.sharding.Mesh
+    data: datasets.Data
+    space: SearchSpace
+    budget: Budget
+    progress: Progress
+
+    @classmethod
+    def create(cls, config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) -> 'Job':
+        """Checks the config, loads the data, claims the workdir."""
+        check_config(config)
+        family = FAMILIES[config['family']]
+        space = SearchSpace(tuple(Dimension(name, **values) for name, values in config['space'].items()),
+                            family.stages(tuple(config['space'])))
+        budget = Budget.create(COSTS, **config['budget'])
+        data = datasets.load(**config['data'], seed=config['seed'])
+        claim(workdir, config, data)
+        job = cls(config, workdir, signals, meshes.create(), data, space, budget, Progress(workdir, plan(config, data)))
+        excess = budget.excess(job.cost(job.baseline))
+        if excess:
+            raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
+        return job
+
+    @property
+    def seed(self) -> int:
+        return self.config['seed']
+
+    @property
+    def family(self) -> Any:
+        return FAMILIES[self.config['family']]
+
+    def architecture(self, choices: Choices) -> Architecture:
+        return self.family.architecture(choices, classes=len(self.data.class_names), **self.config['model'])
+
+    def cost(self, arch: Architecture) -> dict[str, int]:
+        return {name: getattr(self.family, name)(arch) for name in COSTS}
+
+    def size(self, space: SearchSpace) -> dict[str, int]:
+        """M(A) of Eq. 4: the costs of the space's largest architecture."""
+        return self.cost(self.architecture(space.largest()))
+
+    @property
+    def baseline(self) -> Architecture:
+        """The hand-made architecture; one value of a per-block dimension stands for every block."""
+        choices = dict(self.config['baseline'])
+        for dimension in self.space.dimensions:
+            if dimension.name not in choices:
+                raise UsageError(f'config.baseline.{dimension.name} is missing')
+            if dimension.per_block and isinstance(choices[dimension.name], int | float):
+                choices[dimension.name] = (choices[dimension.name],) * self.space.blocks(dimension, choices)
+        return self.architecture(choices)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the results wants to know of the run."""
+        return {'family': self.config['family'], 'data': self.data.facts, 'budget': dict(self.budget.limits),
+                'seed': self.seed}
+
+    def stage(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The stage's JSON: read where it is finished, else computed (replayed from the seed) and written."""
+        def timed():
+            with self.progress.stage(name):
+                return compute()
+        result = fold.stage(self.workdir / 'stages' / f'{name}.json', timed)
+        self.progress.skip(name)
+        return result
+
+    def finished(self) -> set[str]:
+        """The names of the finished stages."""
+        return {path.stem for path in (self.workdir / 'stages').glob('*.json')}
+
+
+def plan(config: dict[str, Any], data: datasets.Data) -> dict[str, float]:
+    """The work of every stage, in images trained on."""
+    def training(section: str, images: int) -> float:
+        batch_size = config[section]['batch_size']
+        return config[section]['epochs'] * images // batch_size * batch_size
+
+    iterations, evolution = config['explore']['iterations'], config['evolve']
+    pairs = 2 * config['explore']['pairs'] * len(config['space'])
+    return ({f'supernet_{t}': training('supernet', len(data.train)) for t in range(iterations + 1)}
+            | {f'explore_{t}': pairs * len(data.search) * SCORING for t in range(iterations)}
+            | {'evolve': evolution['population'] * evolution['generations'] * len(data.search) * SCORING}
+            | dict.fromkeys(('retrain', 'baseline'), training('retrain', len(data.everything)))
+            | {'test': 2 * data.facts['test'] * SCORING})
+
+
+def keywords(function: Callable, *less: str) -> list[str]:
+    """The names of a function's keyword-only arguments, less those that are no user's to set."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in less]
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Raises where a key is missing, or known to nobody (the nearest is named), or a value is out of range."""
+    recipe = [field.name for field in dataclasses.fields(train.Recipe)]
+    sections = {
+        'family': None, 'seed': None, 'dtype': None, 'model': None, 'space': None, 'baseline': None, 'budget': COSTS,
+        'data': ['name', *keywords(datasets.load)],
+        'preprocess': keywords(augment.eval_batch, 'image_size'),
+        'augment': keywords(augment.train_batch, 'classes', 'image_size', 'mean', 'std'),
+        'supernet': [*recipe, 'execution', 'start'],
+        'explore': ['iterations', 'infeasible_start', *keywords(explore.step, 'forced')],
+        'evolve': keywords(evolve), 'evaluate': ['batch_size', 'architectures'],
+        'retrain': recipe, 'checkpoint': ['save_every', 'log_every']}
+    check_keys('config', config, sections, required=True)
+    one_of('config.family', config['family'], tuple(FAMILIES))
+    family = FAMILIES[config['family']]
+    inputs = [field.name for field in dataclasses.fields(family.Architecture)]
+    fields = [field.name for field in dataclasses.fields(Dimension)]
+    for name, known in sections.items():
+        if known is not None:
+            check_keys(f'config.{name}', config[name], known)
+    check_keys('config.model', config['model'], [name for name in inputs if name not in ('classes', *family.SEARCHED)])
+    check_keys('config.baseline', config['baseline'], list(config['space']), required=True)
+    for name, values in config['space'].items():
+        check_keys(f'config.space.{name}', values, fields[1:])
+        one_of(f'config.space: {name}', name.rstrip('_0123456789'), family.SEARCHED)
+    for name, (section, key), low in (
+            ('iterations', ('explore', 'iterations'), 0), ('pairs', ('explore', 'pairs'), 1),
+            ('batch_size', ('evaluate', 'batch_size'), 1), ('architectures', ('evaluate', 'architectures'), 0),
+            ('save_every', ('checkpoint', 'save_every'), 1), ('log_every', ('checkpoint', 'log_every'), 1),
+            *((name, ('evolve', name), low) for name, low in (
+                ('population', 1), ('generations', 1), ('parents', 1), ('mutations', 0), ('crossovers', 0), ('tries', 1)))):
+        value = config[section].get(key, low)
+        if not isinstance(value, int) or value < low:
+            raise UsageError(f'config.{section}.{name}={value!r} must be a whole number of at least {low}')
+    one_of('config.dtype', config['dtype'], ('float32', 'bfloat16'))
+    one_of('config.supernet.execution', config['supernet']['execution'], ('auto', 'masked', 'sliced'))
+    one_of('config.supernet.start', config['supernet']['start'], ('scratch', 'inherit'))
+    one_of('config.explore.units', config['explore']['units'], ('tau', 'raw'))
+    one_of('config.explore.infeasible_start', config['explore']['infeasible_start'], ('project', 'move', 'error'))
+
+
+def check_keys(where: str, values: Iterable[str], known: Iterable[str], required: bool = False) -> None:
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, list(known), 1)
+            raise UsageError(f'{where}.{key} is unknown' + (f'; did you mean {near[0]}?' if near else
+                                                            f'; known: {", ".join(known)}'))
+    missing = [key for key in known if key not in values] if required else []
+    if missing:
+        raise UsageError(f'{where} lacks {", ".join(missing)}')
+
+
+def one_of(where: str, value: Any, known: tuple) -> None:
+    if value not in known:
+        raise UsageError(f'{where}={value!r} must be one of {", ".join(map(repr, known))}')
+
+
+def identity(config: dict[str, Any], data_digest: str) -> dict[str, Any]:
+    """What a run computes: the config without what is free to change, flat, with the digest of the data."""
+    flat = {'data digest': data_digest}
+
+    def visit(value: Any, path: tuple[str, ...]):
+        if isinstance(value, dict):
+            for key in sorted(value):
+                visit(value[key], (*path, key))
+        elif (path[0], None) not in FREE and path not in FREE:
+            flat['.'.join(path)] = value
+    visit(json.loads(json.dumps(config)), ())
+    return flat
+
+
+def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) -> None:
+    """Makes the workdir this run's, or raises with the fields in which the run that it belongs to differs."""
+    path, ours = workdir / 'config.json', identity(config, data.digest)
+    theirs = fold.read_json(path)
+    if theirs is None and workdir.exists() and any(workdir.iterdir()) and not path.exists():
+        raise UsageError(f'--workdir={workdir} holds other files and no run: choose a new folder')
+    if theirs is not None and theirs['identity'] != ours:
+        names = sorted(set(ours) | set(theirs['identity']))
+        differing = [f'{name}: {theirs["identity"].get(name)!r} there, {ours.get(name)!r} here'
+                     for name in names if theirs['identity'].get(name) != ours.get(name)]
+        raise UsageError(f'--workdir={workdir} belongs to another run ({"; ".join(differing)}): choose another folder, or the '
+                         'same config')
+    if meshes.is_first_host():
+        fold.write_json(path, {'config': config, 'data': data.facts, 'identity': ours})

@@ -1,0 +1,18 @@
+"""The families of models.
+
+A family is a module with
+- `Architecture`: the sizes of one model (frozen, JSON), and `architecture(choices, **inputs)` that makes one from choices;
+- `SEARCHED`: the names of its dimensions;
+- `stages(names)`: which dimensions give the numbers of blocks;
+- `sizes_of(arch)`: the tuple of sizes that the forward pass needs (see `elastic`);
+- `Model(arch, dtype, drop_path)`: a Flax module, `model(inputs, sizes, key)`; a key means training;
+- `params(arch)` and `macs(arch)`: exact closed forms;
+- `decays(path)`: whether weight decay applies to a parameter.
+"""
+
+from s4jax.models import vit
+
+FAMILIES = {
+    'vit': vit,
+}
+COSTS = ('params', 'macs')

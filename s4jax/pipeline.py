@@ -1,0 +1,183 @@
+"""The method in one screen: supernet → explore → … → evolve → retrain → test. Start reading at `run`."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s4jax import data as datasets
+from s4jax import elastic, evaluate, explore, fold, report, seeds, train
+from s4jax import mesh as meshes
+from s4jax.data import augment
+from s4jax.data.sources import Split
+from s4jax.evolve import evolve
+from s4jax.job import Job
+from s4jax.progress import SCORING
+from s4jax.space import Architecture, Choices, SearchSpace
+
+
+def run(config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) -> str:
+    """Runs the whole method, or what is left of it; returns the summary of what came out."""
+    job = Job.create(config, workdir, signals)
+    space, moved = explore.start(job.space, job.budget, job.size, config['explore']['infeasible_start'])
+    trajectory = [report.visited(space, job.size(space), gamma=moved)]
+
+    supernet = fit_supernet(job, 'supernet_0', space)
+    for t in range(config['explore']['iterations']):
+        step = job.stage(f'explore_{t}', lambda: explore_step(job, t, space, supernet))
+        if step['space'] is None:                                     # no legal neighbour ascends
+            break
+        space = SearchSpace.from_json(step['space'])
+        trajectory.append(report.visited(space, job.size(space), **step))
+        supernet = fit_supernet(job, f'supernet_{t + 1}', space, parent=supernet)
+    found = job.stage('evolve', lambda: evolve_step(job, space, supernet))
+    best = job.family.Architecture.from_json(found['best']['architecture'])
+    winner = fit_alone(job, 'retrain', best)
+    baseline = fit_alone(job, 'baseline', job.baseline)
+    tested = job.stage('test', lambda: test(job, winner, baseline))   # the only read of the test split
+    return report.finish(workdir, job.facts, trajectory, found, tested)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained model: its widest architecture, a digest of its variables, and how to get them."""
+
+    name: str
+    model: Any
+    arch: Architecture
+    execution: str
+    digest: str
+    load: Callable[[], Any]
+
+
+def fit_supernet(job: Job, name: str, space: SearchSpace, parent: Fitted | None = None) -> Fitted:
+    """Trains the model of the space's largest architecture, one uniformly sampled architecture a step."""
+    section = dict(job.config['supernet'])
+    execution, start = section.pop('execution'), section.pop('start')
+    recipe, widest = train.Recipe(**section), job.architecture(space.largest())
+    if execution == 'auto':        # a sliced step costs one compilation per width: too much for tiny models and short runs
+        long = recipe.steps(len(job.data.train)) >= 1000 and job.family.params(widest) >= 1e6
+        execution = 'sliced' if long else 'masked'
+
+    @functools.lru_cache(1024)
+    def sampled(attempt: int, i: int) -> Choices:
+        return space.sample(seeds.generator(job.seed, name, attempt, i))
+
+    def sizes(attempt: int, i: int) -> Any:
+        return subnet_sizes(space, job.architecture, job.family.sizes_of, execution, sampled(attempt, i))
+
+    def describe(attempt: int, i: int) -> str:
+        return f'architecture {sampled(attempt, i)}'
+    inherited = parent if start == 'inherit' else None
+    return fit(job, name, widest, execution, recipe, job.data.train, sizes, describe, inherited)
+
+
+def fit_alone(job: Job, name: str, arch: Architecture) -> Fitted:
+    """Trains one architecture from scratch on the train and search splits together."""
+    sizes = elastic.fixed(job.family.sizes_of(arch))
+    return fit(job, name, arch, 'fixed', train.Recipe(**job.config['retrain']), job.data.everything, lambda *_: sizes,
+               lambda *_: f'architecture {arch}')
+
+
+def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.Recipe, split: Split, sizes: Callable,
+        describe: Callable, parent: Fitted | None = None) -> Fitted:
+    """One stage of training. Its variables come from its last checkpoint when a later stage needs them."""
+    model = job.family.Model(arch, jnp.dtype(job.config['dtype']), recipe.drop_path)
+    checkpoints = fold.Checkpoints(job.workdir / 'checkpoints' / name, job.progress.warn)
+    steps = recipe.steps(len(split))
+
+    def augmented(key: jax.Array, batch: Any) -> tuple[jax.Array, jax.Array]:
+        pixels = job.config['preprocess']
+        return augment.train_batch(key, batch['images'], batch['labels'], classes=arch.classes, image_size=arch.image_size,
+                                   mean=pixels['mean'], std=pixels['std'], **job.config['augment'])
+
+    def trained() -> train.Trained:
+        tx = recipe.optimizer(len(split), job.family.decays)
+        state = train.initial_state(model, jnp.zeros((1, arch.image_size, arch.image_size, arch.channels)), tx,
+                                    seeds.key(job.seed, name, 'init'))
+        if parent:
+            state['params'] = elastic.inherit(jax.device_get(parent.load()['params']), jax.device_get(state['params']))
+        return train.fit(
+            state, train.make_step(model, tx, augmented, seeds.key(job.seed, name), job.mesh), sizes,
+            datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')), steps=steps,
+            checkpoints=checkpoints, metrics_path=job.workdir / 'metrics' / f'{name}.jsonl', mesh=job.mesh,
+            signals=job.signals, describe=describe, report=report.Training(job.workdir, name, job.progress, recipe.batch_size),
+            warn=job.progress.warn, **job.config['checkpoint'])
+
+    held: list[train.Trained] = []
+
+    def compute() -> dict[str, Any]:
+        held.append(trained())
+        return {'architecture': arch.to_json(), 'execution': execution, 'steps': steps, 'digest': held[0].digest}
+
+    def load() -> Any:
+        if not held:
+            held.append(trained())
+        return held[0].variables
+    done = job.stage(name, compute)
+    return Fitted(name, model, arch, execution, done['digest'], load)
+
+
+def subnet_sizes(space: SearchSpace, architecture: Callable, sizes_of: Callable, execution: str, choices: Choices) -> Any:
+    """The sizes of the choices in the form that the supernet's step runs: masked, or sliced with the blocks switched."""
+    sizes, widest = sizes_of(architecture(choices)), sizes_of(architecture(space.largest()))
+    if execution == 'masked':
+        return elastic.masked(sizes, widest)
+    blocks = [dimension for dimension in space.dimensions if dimension.per_block]
+    uniform = ({d.name: (value,) * len(choices[d.name]) for d, value in zip(blocks, values)}
+               for values in itertools.product(*(d.values for d in blocks)))
+    options = elastic.options(sizes_of(architecture(choices | values)) for values in uniform)
+    return elastic.switched(sizes, options, widest)
+
+
+def make_score(job: Job, supernet: Fitted) -> Callable:
+    """The supernet's `score(architectures) -> accuracies` on the search split."""
+    settings, widest = job.config['evaluate'], job.family.sizes_of(supernet.arch)
+
+    def sizes(arch: Architecture) -> Any:
+        return elastic.masked(job.family.sizes_of(arch), widest)
+    return evaluate.make_score(
+        counter(job, supernet, many=True), supernet.load, supernet.digest, sizes,
+        lambda: batches(job, job.data.search), len(job.data.search), fold.Lines(job.workdir / 'journal.jsonl'),
+        settings['architectures'], job.signals,
+        lambda scored: job.progress.reached(scored * len(job.data.search) * SCORING))
+
+
+def counter(job: Job, fitted: Fitted, many: bool) -> Callable:
+    def preprocess(batch: Any) -> jax.Array:
+        return augment.eval_batch(batch['images'], image_size=fitted.arch.image_size, **job.config['preprocess'])
+    return evaluate.make_counter(fitted.model, preprocess, many)
+
+
+def batches(job: Job, split: Split) -> Any:
+    for batch in datasets.in_order(split, job.config['evaluate']['batch_size']):
+        yield meshes.shard(job.mesh, batch)
+
+
+def explore_step(job: Job, t: int, space: SearchSpace, supernet: Fitted) -> dict[str, Any]:
+    settings = {name: job.config['explore'][name] for name in ('pairs', 'units')}
+    forced = not job.budget.fits(job.size(space), strict=True)       # only A₀ under infeasible_start='move'
+    return explore.step(space, job.budget, job.size, make_score(job, supernet), job.architecture,
+                        seeds.generator(job.seed, 'explore', t), forced=forced, **settings).to_json()
+
+
+def evolve_step(job: Job, space: SearchSpace, supernet: Fitted) -> dict[str, Any]:
+    return evolve(space, job.budget, job.cost, make_score(job, supernet), job.architecture,
+                  seeds.generator(job.seed, 'evolve'), **job.config['evolve']).to_json()
+
+
+def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
+    """Test accuracy of the two final models."""
+    split, result = job.data.test(job.finished()), {}
+    for fitted in (winner, baseline):
+        sizes = elastic.fixed(job.family.sizes_of(fitted.arch))
+        number = int(evaluate.correct(counter(job, fitted, many=False), fitted.load(), sizes, batches(job, split), job.signals))
+        result[fitted.name] = {'correct': number, 'images': len(split), 'accuracy': number / len(split),
+                               'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
+    return result

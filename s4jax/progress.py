@@ -1,0 +1,60 @@
+"""One line of progress: the stage, images a second, time left for the stage and for the whole run; and how long it took."""
+
+import contextlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+import tqdm
+
+SCORING = 1 / 3        # the work of scoring an image, measured in training steps of an image
+
+
+class Progress:
+    """Counts work in images trained on; `plan` holds the work of every stage of the run.
+
+    The seconds of each stage and session are kept in `timing.jsonl`.
+    """
+
+    def __init__(self, workdir: pathlib.Path, plan: Mapping[str, float]):
+        self.workdir, self.plan = workdir, dict(plan)
+        self._bar: tqdm.tqdm | None = None
+        self._work, self._seconds = 0.0, 0.0      # of the stages that this session has left behind
+
+    def warn(self, text: str) -> None:
+        tqdm.tqdm.write(f's4jax: {text}', file=sys.stderr)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A stage that this session computes, or goes on with."""
+        began = time.monotonic()
+        self._bar = tqdm.tqdm(
+            total=max(1, round(self.plan.pop(name, 0))), desc=f'{name:<10}', unit='img', unit_scale=True, file=sys.stderr,
+            dynamic_ncols=True, mininterval=0.5 if sys.stderr.isatty() else 10, maxinterval=30,
+            bar_format='{desc} {percentage:3.0f}%  {rate_fmt}  stage: {elapsed}, {remaining} left{postfix}')
+        try:
+            yield
+        finally:
+            seconds, work = time.monotonic() - began, self._bar.n - self._bar.initial
+            self._bar.close()
+            self._work, self._seconds = self._work + work, self._seconds + seconds
+            with (self.workdir / 'timing.jsonl').open('a') as file:
+                file.write(json.dumps({'stage': name, 'seconds': round(seconds, 2), 'images': round(work)}) + '\n')
+
+    def skip(self, name: str) -> None:
+        """A stage that needs nothing more."""
+        self.plan.pop(name, None)
+
+    def resumed(self, work: float) -> None:
+        """The running stage begins with this much of its work done by an earlier session."""
+        self._bar.initial = self._bar.n = round(work)
+
+    def reached(self, work: float) -> None:
+        """The running stage has done this much of its work."""
+        bar = self._bar
+        rate = (self._work + work - bar.initial) / max(1e-9, self._seconds + bar.format_dict['elapsed'])
+        left = (max(0, bar.total - work) + sum(self.plan.values())) / rate if rate else 0
+        bar.set_postfix_str(f'run: {tqdm.tqdm.format_interval(left)} left', refresh=False)
+        bar.update(round(work) - bar.n)
