@@ -26,7 +26,7 @@ def run(config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) ->
     """Runs the whole method, or what is left of it; returns the summary of what came out."""
     job = Job.create(config, workdir, signals)
     space, moved = explore.start(job.space, job.budget, job.size, config['explore']['infeasible_start'])
-    trajectory = [report.visited(space, job.size(space), gamma=moved)]
+    trajectory = [report.visited(space, job.size(space), moved)]
 
     supernet = fit_supernet(job, 'supernet_0', space)
     for t in range(config['explore']['iterations']):
@@ -34,7 +34,7 @@ def run(config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) ->
         if step['space'] is None:                                     # no legal neighbour ascends
             break
         space = SearchSpace.from_json(step['space'])
-        trajectory.append(report.visited(space, job.size(space), **step))
+        trajectory.append(report.visited(space, job.size(space), step['gamma'], step))
         supernet = fit_supernet(job, f'supernet_{t + 1}', space, parent=supernet)
     found = job.stage('evolve', lambda: evolve_step(job, space, supernet))
     best = job.family.Architecture.from_json(found['best']['architecture'])

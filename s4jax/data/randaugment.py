@@ -68,7 +68,7 @@ def draw(key, batch, policy):
 
 
 def rand_augment(key, images, policy, fill, shards=1):
-    """A policy's operations drawn and applied; images uint8 (B, S, S, C); the rest as in `apply_operations`."""
+    """A policy's operations drawn and applied; images uint8 (B, C, H, W); the rest as in `apply_operations`."""
     def layer(images, drawn):
         return apply_operations(images, *drawn, fill=fill, shards=shards), None
     return lax.scan(layer, images, draw(key, len(images), policy))[0]
@@ -77,23 +77,23 @@ def rand_augment(key, images, policy, fill, shards=1):
 def apply_operations(images, op, magnitude, negate, fill, shards=1):
     """One operation per image.
 
-    images uint8 (B, H, W, C), C at most 4; op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10];
+    images uint8 (B, C, H, W); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10];
     negate (B,) bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows
     outside the image. The batch lies on `shards` devices: this moves work, never a result.
     """
     drawn = op, magnitude, negate
-    images = _where(_is(op, ('equalize',)), _equalized, images, drawn, shards)
-    images = _where(_is(op, TABLES), _tabled, images, drawn, shards)
-    images = _where(_is(op, BLENDS), _blended, images, drawn, shards)
-    return _where(_is(op, WARPS), functools.partial(_warped, fill=fill), images, drawn, shards)
+    images = where_needed(_is(op, ('equalize',)), _equalized, images, drawn, shards)
+    images = where_needed(_is(op, TABLES), _tabled, images, drawn, shards)
+    images = where_needed(_is(op, BLENDS), _blended, images, drawn, shards)
+    return where_needed(_is(op, WARPS), functools.partial(_warped, fill=fill), images, drawn, shards)
 
 
 def _is(op, names):
     return jnp.isin(op, np.array([INDEX[name] for name in names]))
 
 
-def _where(needed, primitive, images, drawn, shards):
-    """`primitive(images, *drawn)` on the images that need it, the others as they are.
+def where_needed(needed, primitive, images, arguments, shards):
+    """`primitive(images, *arguments)` on the images that need it, the others as they are.
 
     Most images need a given primitive rarely (a warp: one in six), so those that do are taken a few at a time, from
     each shard its own. The number of steps depends on the data; what happens to an image does not depend on the others.
@@ -103,8 +103,8 @@ def _where(needed, primitive, images, drawn, shards):
         raise UsageError(f'a batch of {batch} images does not divide over {shards} devices')
     held = batch // shards
     step = max(1, min(held, PIXELS_AT_ONCE // (shards * int(np.prod(shape)))))
-    sharded = jax.tree.map(lambda a: a.reshape(shards, held, *a.shape[1:]), (needed, images, drawn))
-    needed, images, drawn = sharded
+    needed, images, arguments = jax.tree.map(lambda a: a.reshape(shards, held, *a.shape[1:]),
+                                             (needed, images, arguments))
 
     # the rows that need it come first; the others are `held`, beyond the end: read as the last row, never written
     rows = jnp.sort(jnp.where(needed, jnp.arange(held), held), axis=1)
@@ -113,9 +113,8 @@ def _where(needed, primitive, images, drawn, shards):
 
     def body(i, images):
         now = lax.dynamic_slice_in_dim(rows, i * step, step, axis=1)
-        taken = jax.tree.map(lambda a: jax.vmap(lambda a, row: a.at[row].get(mode='clip'))(a, now), (images, drawn))
-        flat_images, flat_drawn = jax.tree.map(lambda a: a.reshape(shards * step, *a.shape[2:]), taken)
-        new = primitive(flat_images, *flat_drawn).reshape(shards, step, *shape)
+        take = lambda a: jax.vmap(lambda a, row: a.at[row].get(mode='clip'))(a, now).reshape(-1, *a.shape[2:])
+        new = primitive(take(images), *jax.tree.map(take, arguments)).reshape(shards, step, *shape)
         return jax.vmap(lambda a, row, value: a.at[row].set(value, mode='drop'))(images, now, new)
 
     return lax.fori_loop(0, steps, body, images).reshape(batch, *shape)
@@ -127,15 +126,16 @@ def _level(values):
 
 
 def _grey(images):
-    """(N, H, W, 1) int32: ITU-R 601 luma in Pillow's 16-bit fixed point; a grey image is its own."""
-    if images.shape[-1] == 1:
+    """(N, 1, H, W) int32: ITU-R 601 luma in Pillow's 16-bit fixed point; a grey image is its own."""
+    if images.shape[1] == 1:
         return images.astype(jnp.int32)
-    return (jnp.sum(images.astype(jnp.int32) * np.array([19595, 38470, 7471]), axis=-1, keepdims=True) + 2 ** 15) >> 16
+    red, green, blue = (images[:, channel, None].astype(jnp.int32) for channel in range(3))
+    return (19595 * red + 38470 * green + 7471 * blue + 2 ** 15) >> 16
 
 
 def _factor(magnitude, negate):
     """How much of the image a blend keeps: 1 is no change; 0.1 to 1.9."""
-    return jnp.where(negate, 1 - 0.09 * magnitude, 1 + 0.09 * magnitude)
+    return (100 + jnp.where(negate, -9, 9) * magnitude) / 100
 
 
 def _mix(degenerate, images, factor):
@@ -144,22 +144,19 @@ def _mix(degenerate, images, factor):
 
 
 def _look_up(images, tables):
-    """images uint8 (N, H, W, C) through tables uint8 (N, C, 256)."""
-    def one(image, table):
-        channels = [table[c].at[image[..., c]].get(mode='promise_in_bounds') for c in range(image.shape[-1])]
-        return jnp.stack(channels, axis=-1)
-    return jax.vmap(one)(images, tables)
+    """images uint8 (N, C, H, W) through tables uint8 (N, C, 256)."""
+    plane = lambda image, table: table.at[image].get(mode='promise_in_bounds')
+    return jax.vmap(jax.vmap(plane))(images, tables)
 
 
 def _equalized(images, op, magnitude, negate):
     """Pillow's ImageOps.equalize: the table is the running count of pixels, in steps of 1/255 of them."""
-    count, *_, channels = images.shape
-    first = 256 * jnp.arange(count * channels).reshape(count, 1, 1, channels)
+    count, channels, height, width = images.shape
+    first = 256 * jnp.arange(count * channels).reshape(count, channels, 1, 1)
     histogram = jnp.zeros(count * channels * 256, jnp.int32)
     histogram = histogram.at[(first + images).reshape(-1)].add(1, mode='promise_in_bounds')
     histogram = histogram.reshape(count, channels, 256)
-    running = jnp.cumsum(histogram, axis=-1)
-    below = running - histogram
+    below = jnp.cumsum(histogram, axis=-1) - histogram
     # the pixels of the brightest level that occurs do not count
     counted = jnp.max(jnp.where(histogram > 0, below, 0), axis=-1, keepdims=True)
     step = counted // 255
@@ -168,13 +165,14 @@ def _equalized(images, op, magnitude, negate):
 
 
 def _tabled(images, op, magnitude, negate):
+    """The operations that are a table and need no histogram: the tables of all, of which each image takes its own."""
+    count, channels, height, width = images.shape
     value = jnp.arange(256)
     per_image = lambda a: a[:, None, None]
-    # autocontrast: the darkest level becomes 0, the brightest 255, per channel
-    low, high = (f(images, axis=(1, 2)).astype(jnp.int32)[:, :, None] for f in (jnp.min, jnp.max))
+    low, high = (f(images, axis=(2, 3)).astype(jnp.int32)[:, :, None] for f in (jnp.min, jnp.max))
     stretched = (value - low) * 255 // jnp.maximum(high - low, 1)
-    pixels = images.shape[1] * images.shape[2]
-    mean = (2 * jnp.sum(_grey(images), axis=(1, 2)) + pixels) // (2 * pixels)
+    pixels = height * width
+    mean = (2 * jnp.sum(_grey(images), axis=(2, 3)) + pixels) // (2 * pixels)
     factor = per_image(_factor(magnitude, negate))
     discarded = per_image(4 + (0.4 * magnitude).astype(jnp.int32))   # bits; all 8 at magnitude 10
     threshold = per_image(256 - jnp.minimum(256, (25.6 * magnitude).astype(jnp.int32)))
@@ -188,20 +186,21 @@ def _tabled(images, op, magnitude, negate):
         'contrast': _mix(mean[:, :, None], value, factor),
         'brightness': _mix(0, value, factor),
     }
-    # numbers first, images only once: the tables are small, and the image is looked up in the chosen one
-    shape = (len(images), images.shape[-1], 256)
-    chosen = jnp.select([jnp.broadcast_to(per_image(op == INDEX[name]), shape) for name in tables],
-                        [jnp.broadcast_to(_level(table), shape) for table in tables.values()])
+    # a product, not a select: XLA would compute a selected table anew at every pixel that looks it up
+    own = jnp.stack([op == INDEX[name] for name in tables], axis=1).astype(jnp.float32)
+    tables = jnp.stack([jnp.broadcast_to(table, (count, channels, 256)) for table in tables.values()], axis=1)
+    chosen = jnp.einsum('nt,ntcv->ncv', own, _level(tables).astype(jnp.float32), precision='highest').astype(jnp.uint8)
     return _look_up(images, chosen)
 
 
 def _blended(images, op, magnitude, negate):
+    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5, over 13; the border is kept)."""
     per_image = lambda a: a[:, None, None, None]
     values = images.astype(jnp.float32)
-    rows = values[:, :-2] + values[:, 1:-1] + values[:, 2:]
-    smooth = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * values[:, 1:-1, 1:-1]
-    # Pillow leaves the border of a smoothed image as it was
-    smooth = values.at[:, 1:-1, 1:-1].set(jnp.round(smooth / 13))
+    rows = values + jnp.roll(values, 1, axis=2) + jnp.roll(values, -1, axis=2)
+    smooth = rows + jnp.roll(rows, 1, axis=3) + jnp.roll(rows, -1, axis=3) + 4 * values
+    inner_y, inner_x = ((np.arange(size) > 0) & (np.arange(size) < size - 1) for size in images.shape[2:])
+    smooth = jnp.where(inner_y[:, None] & inner_x, jnp.round(smooth / 13), values)
     degenerate = jnp.where(per_image(op == INDEX['colour']), _grey(images), smooth)
     return _mix(degenerate, values, per_image(_factor(magnitude, negate)))
 
@@ -225,33 +224,29 @@ def _cubic(t):
 
 
 def _warped(images, op, magnitude, negate, fill):
-    count, height, width, channels = images.shape
+    """Pillow's Image.transform with BICUBIC: 4 x 4 neighbours, repeated at the border; `fill` outside the image."""
+    count, channels, height, width = images.shape
     a, b, c, d, e, f = (x[:, None, None] for x in _affine(op, magnitude, negate, height, width).T)
     y, x = (jnp.arange(size) + 0.5 for size in (height, width))
-    y = y[:, None]
-    from_x, from_y = a * x + b * y + c, d * x + e * y + f
+    from_x, from_y = a * x + b * y[:, None] + c, d * x + e * y[:, None] + f
     inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
     from_x, from_y = jnp.clip(from_x, 0, width) - 0.5, jnp.clip(from_y, 0, height) - 0.5
     left, top = jnp.floor(from_x), jnp.floor(from_y)
-    weights_x, weights_y = _cubic(from_x - left), _cubic(from_y - top)
+    weights_x, weights_y = (jnp.stack(_cubic(t.reshape(count, -1))) for t in (from_x - left, from_y - top))
 
-    # One 32-bit word a pixel, borders repeated twice: one read brings all channels, at an offset that needs no clipping.
-    words = jnp.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode='edge')
-    words = lax.bitcast_convert_type(jnp.pad(words, ((0, 0), (0, 0), (0, 0), (0, 4 - channels))), jnp.uint32)
-    stride = width + 4
-    words = words.reshape(count, -1)
-    at = ((top.astype(jnp.int32) + 1) * stride + left.astype(jnp.int32) + 1).reshape(count, -1)
-    totals = [0.0] * channels
-    for row in range(4):
-        sums = [0.0] * channels
+    # A read costs more than what is done with it: so 4 rows lie in one 32-bit word, and 4 words are read at once.
+    padded = jnp.pad(images, ((0, 0), (0, 0), (2, 3), (2, 2)), mode='edge').astype(jnp.uint32)
+    words = sum(padded[:, :, row:row + height + 2] << (8 * row) for row in range(4))
+    first = ((top + 1) * (width + 4) + left + 1).astype(jnp.uint32).reshape(count, -1)
+    read = jax.vmap(jax.vmap(lambda plane, start: lax.dynamic_slice(plane, (start,), (4,)), (None, 0)))
+
+    def channel(plane):
+        four, total = read(plane, first), 0.0
         for column in range(4):
-            offset = at + (row * stride + column)
-            word = jax.vmap(lambda w, i: w.at[i].get(mode='promise_in_bounds'))(words, offset)
-            word = word.reshape(inside.shape)
-            for channel in range(channels):
-                value = (word >> (8 * channel)) & 255
-                sums[channel] += weights_x[column] * value.astype(jnp.int32).astype(jnp.float32)
-        totals = [total + weights_y[row] * part for total, part in zip(totals, sums)]
-    # the 1/1000 keeps whole numbers whole in float32; Pillow cuts off in double precision
-    warped = _level(jnp.stack(totals, axis=-1) + 1e-3)
-    return jnp.where(inside[..., None], warped, jnp.asarray(fill, jnp.uint8))
+            rows = [(four[..., column] >> (8 * row) & 255).astype(jnp.int32).astype(jnp.float32) for row in range(4)]
+            total += weights_x[column] * sum(weight * row for weight, row in zip(weights_y, rows))
+        return _level(total + 2e-4)   # keeps whole numbers whole; Pillow cuts off in double precision
+
+    warped = lax.map(channel, jnp.moveaxis(words, 1, 0).reshape(channels, count, -1))
+    warped = jnp.moveaxis(warped, 0, 1).reshape(images.shape)
+    return jnp.where(inside[:, None], warped, jnp.asarray(fill, jnp.uint8)[:, None, None])

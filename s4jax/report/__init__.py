@@ -15,10 +15,10 @@ from s4jax.space import SearchSpace
 NOT_COMPARED = ('timing.jsonl', 'tensorboard')
 
 
-def visited(space: SearchSpace, largest: dict[str, float], *, gamma: Any, cosine: float | None = None,
-            slopes: dict | None = None, **_: Any) -> dict[str, Any]:
-    """A space of the trajectory: how it was reached and how large its largest model is. Any other fact is passed over."""
-    return {'space': space.to_json(), 'largest': largest, 'gamma': list(gamma), 'cosine': cosine, 'slopes': slopes}
+def visited(space: SearchSpace, largest: dict[str, float], gamma: Any, step: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A space of the trajectory: the move and the exploration step that led to it, and its largest model's costs."""
+    return {'space': space.to_json(), 'largest': largest, 'gamma': list(gamma), 'cosine': step and step['cosine'],
+            'slopes': step and step['slopes']}
 
 
 class Training:

@@ -53,7 +53,7 @@ def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], classes: Iterable[
 
 def figure(caption: Any, drawing: str, described: str) -> Html:
     image = tag('div', Html(drawing), role='img', **{'aria-label': described})
-    return tag('figure', tag('figcaption', caption), image)
+    return tag('figure', *([tag('figcaption', caption)] if caption else []), image)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +170,8 @@ def section(title: str, *content: Any) -> Html:
 
 def headline(run: Run) -> Html:
     config, data = run.config, run.data
-    title = tag('h1', f'{config["family"]} on {data["name"]}: ' + (
+    family = {'vit': 'ViT', 'swin': 'Swin', 'shunted': 'Shunted', 'clip': 'CLIP'}.get(config['family'], config['family'])
+    title = tag('h1', f'{family} on {data["name"]}: ' + (
         f'{run.result["winner"]["accuracy"]:.2%} with {readable(run.result["winner"]["costs"]["params"])} parameters'
         if run.result else 'a search under way'))
     images = ', '.join(f'{data[name]:,} {told}' for name, told in (
@@ -191,7 +192,7 @@ def headline(run: Run) -> Html:
                  for cost, value in model['costs'].items()]
         cards.append(tag(
             'div', tag('h3', name), tag('p', f'{model["accuracy"]:.2%}', class_='big'),
-            tag('p', f'of the test images right: {model["correct"]:,} of {model["images"]:,}; 95% interval {low:.1%} to {high:.1%}'),
+            tag('p', f'{model["correct"]:,} of {model["images"]:,} test images; 95% interval {low:.1%} to {high:.1%}'),
             tag('ul', *costs), class_=f'card {key}'))
         rows.append((name.lower(), model['accuracy'], (low, high), color))
     picture = figure('', plots.panel(plots.draw_accuracies, rows, height=1.9), 'Test accuracies with 95% intervals')
@@ -245,8 +246,10 @@ def architectures(run: Run) -> Html:
         models = (('Winner', 'winner', run.winner), ('Hand-made', 'baseline', run.result['baseline']))
     else:
         models = (('Best of the evolution, not trained alone yet', 'winner', run.winner),)
-    return section('The architectures', *(architecture(name, class_, model['architecture'], searched, run)
-                                          for name, class_, model in models))
+    cards = (architecture(name, class_, model['architecture'], searched, run) for name, class_, model in models)
+    long = any(isinstance(value, list) and len(value) > 8 for _, _, model in models for value in model['architecture'].values())
+    told = 'A column is a block. The darker a size, the higher it lies in the range of the last space.'
+    return section('The architectures', tag('p', told), tag('div', *cards, class_='panels one' if long else 'panels two'))
 
 
 def architecture(name: str, class_: str, arch: dict[str, Any], searched: set[str], run: Run) -> Html:
@@ -304,7 +307,7 @@ def interval(dimension: Dimension) -> str:
 
 def moves(steps: int, dimension: Dimension) -> str:
     sign = '+' if steps > 0 else '−'
-    return f'{sign}{abs(steps)} move{"s" * (abs(steps) > 1)} ({sign}{readable(abs(steps) * dimension.tau)})'
+    return f'{sign}{abs(steps)} step{"s" * (abs(steps) > 1)} ({sign}{readable(abs(steps) * dimension.tau)})'
 
 
 def gradients(run: Run) -> Html:
@@ -315,10 +318,12 @@ def gradients(run: Run) -> Html:
     for step in run.steps:
         scale = [taus[name] if step['units'] == 'tau' else 1 for name in step['slopes']['names']]
         measured.append([np.multiply(step['slopes'][key], scale) for key in ('mean', 'error')])
-    reach = 1.1 * max(float(np.max(np.abs(mean) + error)) for mean, error in measured) or 1
+    ends = np.array([(np.min(mean - error), np.max(mean + error)) for mean, error in measured])
+    low, high = min(0.0, ends[:, 0].min()), max(0.0, ends[:, 1].max())
+    reach = low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)
     panels, found = [], []
     for t, (step, (mean, error)) in enumerate(zip(run.steps, measured)):
-        names, unit = step['slopes']['names'], 'move' if step['units'] == 'tau' else 'unit'
+        names, unit = step['slopes']['names'], 'step of τ' if step['units'] == 'tau' else 'unit'
         drawing = plots.panel(plots.draw_slopes, names, mean, error, step['gamma'], unit, reach, height=1 + 0.3 * len(names))
         panels.append(figure(f'{plots.label(t)}, from {step["slopes"]["pairs"]} pairs', drawing, ', '.join(
             f'{n} {100 * m:.2f} ± {100 * e:.2f}' for n, m, e in zip(names, mean, error)) + f' accuracy points per {unit}'))
@@ -401,11 +406,12 @@ main { max-width: 1100px; margin: 0 auto; padding: 16px 20px 60px }
 h1 { font-size: 28px; line-height: 1.25; margin: 20px 0 4px; text-wrap: balance }
 h2 { font-size: 20px; margin: 40px 0 8px; padding-top: 20px; border-top: 1px solid var(--line) }
 h3 { font-size: 15px; margin: 0 }
-p { margin: 6px 0 12px; max-width: 76ch }
+p { margin: 6px 0 12px; max-width: 84ch }
 .facts, .faint { color: var(--faint) }
 .verdict { border-left: 4px solid #0072B2; padding-left: 12px; margin: 16px 0 }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); gap: 16px 24px; margin: 12px 0 }
 .panels.two { grid-template-columns: repeat(auto-fill, minmax(min(450px, 100%), 1fr)) }
+.panels.one { grid-template-columns: minmax(0, 1fr) }
 .card { border: 1px solid var(--line); border-top: 4px solid var(--line); border-radius: 6px; padding: 12px 16px; margin: 12px 0; min-width: 0 }
 .panels > .card { margin: 0 }
 .card.winner { border-top-color: var(--winner) }

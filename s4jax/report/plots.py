@@ -31,7 +31,8 @@ STYLE = {
     'axes.spines.right': False, 'axes.edgecolor': '#777777', 'axes.labelcolor': '#333333', 'xtick.color': '#333333',
     'ytick.color': '#333333', 'xtick.labelsize': 8.5, 'ytick.labelsize': 8.5, 'legend.frameon': False, 'legend.fontsize': 8.5,
     'axes.axisbelow': True, 'text.parse_math': False, 'svg.fonttype': 'none', 'svg.hashsalt': 's4jax',
-    'figure.constrained_layout.use': True}
+    'figure.constrained_layout.use': True,
+    'figure.constrained_layout.h_pad': 0.06, 'figure.constrained_layout.w_pad': 0.06}
 
 
 @contextlib.contextmanager
@@ -87,10 +88,10 @@ def draw_range(axes: Axes, dimensions: Sequence[Dimension], winner: Sequence[flo
     for t, (dimension, color) in enumerate(zip(dimensions, colors(len(dimensions)))):
         axes.plot([t, t], [dimension.lower, dimension.upper], color=color, linewidth=9, solid_capstyle='round')
         if len(dimension.values) <= 16:
-            axes.plot([t] * len(dimension.values), dimension.values, '.', color='white', markersize=4, markeredgewidth=0)
+            axes.plot([t] * len(dimension.values), dimension.values, '.', color='white', markersize=5, markeredgewidth=0)
     spaces_axis(axes, len(dimensions))
     if winner:
-        place, used = len(dimensions), sorted(set(winner))
+        place, used = len(dimensions) + 0.3, sorted(set(winner))
         axes.plot([place] * len(used), used, 'D', color=WINNER, markersize=4.5, markeredgewidth=0)
         axes.set_xticks([*axes.get_xticks(), place], [*(text.get_text() for text in axes.get_xticklabels()), 'winner'])
         axes.set_xlim(-0.6, place + 0.6)
@@ -105,14 +106,14 @@ def draw_range(axes: Axes, dimensions: Sequence[Dimension], winner: Sequence[flo
     axes.grid(axis='y', color=FAINT, linewidth=0.6)
 
 
-def draw_sizes(axes: Axes, cost: str, sizes: Sequence[float | None], limit: float) -> None:
-    """The largest model of every space against the budget."""
+def draw_sizes(axes: Axes, cost: str, sizes: Sequence[float | None], limit: float, level: int = 5) -> None:
+    """The largest model of every space against the budget; up to `level` numbers stand level, more stand upright."""
     top = max(limit, *(size or 0 for size in sizes))
     for t, (size, color) in enumerate(zip(sizes, colors(len(sizes)))):
         if size is not None:
-            axes.bar(t, size, color=color, width=0.72)
-            axes.annotate(readable(size), (t, size), (0, -3), textcoords='offset points', ha='center', va='top', fontsize=8,
-                          color='black' if t < len(sizes) / 3 else 'white', rotation=90 if len(sizes) > 5 else 0)
+            axes.bar(t, size, color=color, width=0.76)
+            axes.annotate(readable(size), (t, size), (0, -4), textcoords='offset points', ha='center', va='top', fontsize=8,
+                          color='black' if t < len(sizes) / 3 else 'white', rotation=0 if len(sizes) <= level else 90)
     axes.axhline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
     axes.annotate(f'budget {readable(limit)}', (1, limit), (0, 3), xycoords=axes.get_yaxis_transform(),
                   textcoords='offset points', ha='right', fontsize=8.5, color=LIMIT)
@@ -133,15 +134,15 @@ def percent_axis(axis: Any) -> None:
 
 
 def draw_slopes(axes: Axes, names: Sequence[str], mean: Sequence[float], error: Sequence[float], gamma: Sequence[int] | None,
-                unit: str, reach: float) -> None:
+                unit: str, reach: tuple[float, float]) -> None:
     """The accuracy gradient with its standard errors; at the right the move that was made along each dimension."""
     places = np.arange(len(names))
     axes.axvline(0, color='#777777', linewidth=0.8)
     axes.errorbar(mean, places, xerr=error, fmt='o', color=BLUE, markersize=5, capsize=3, linewidth=1.4)
     axes.set_yticks(places, names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(-reach, reach)
-    axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+    axes.set_xlim(reach)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{100 * value:+.3g}'.replace('-', '−') if value else '0'))
     axes.set_xlabel(f'accuracy points per {unit}')
     axes.grid(axis='x', color=FAINT, linewidth=0.6)
@@ -201,7 +202,7 @@ def draw_population(axes: Axes, cost: str, members: Sequence[dict], best: dict, 
         axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
         axes.annotate(f'budget {readable(limit)}', (limit, 1), (0, 3), xycoords=axes.get_xaxis_transform(),
                       textcoords='offset points', ha='right', fontsize=8.5, color=LIMIT)
-    axes.legend(loc='lower right', handletextpad=0.1)
+    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.1)
     cost_axis(axes.xaxis)
     percent_axis(axes.yaxis)
     axes.set_xlabel(UNITS.get(cost, cost))
@@ -230,9 +231,9 @@ def overview(ranges: dict[str, Sequence[Dimension]], winner: dict[str, Sequence[
     count = len(ranges) + len(limits)
     columns = 3 if count > 4 else 2
     rows = -(-count // columns)
-    figure = Figure((2.1 * columns + (4.6 if members else 0), max(4.0, 1.95 * rows)))
-    left, *right = figure.subfigures(1, 1 + bool(members), squeeze=False,
-                                     width_ratios=[2.1 * columns, 4.6][:1 + bool(members)])[0]
+    widths = [2.1 * columns, 5.0][:1 + bool(members)]
+    figure = Figure((sum(widths), max(4.2, 2 * rows)))
+    left, *right = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths, wspace=0.04)[0]
     axes = iter(left.subplots(rows, columns, squeeze=False).flat)
     for name, dimensions in ranges.items():
         here = next(axes)
@@ -240,8 +241,8 @@ def overview(ranges: dict[str, Sequence[Dimension]], winner: dict[str, Sequence[
         here.set_title(name)
     for name, limit in limits.items():
         here = next(axes)
-        draw_sizes(here, name, sizes[name], limit)
-        here.set_title(f'{name} of the largest model')
+        draw_sizes(here, name, sizes[name], limit, level=2)
+        here.set_title(f'largest {name}')
         here.set_ylabel('')
     for here in axes:
         here.set_visible(False)
