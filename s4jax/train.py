@@ -55,13 +55,13 @@ class Recipe:
 
 def initial_state(model: nn.Module, inputs: Any, tx: optax.GradientTransformation, key: jax.Array) -> State:
     """{params, batch_stats, opt_state, attempt, step}; `attempt` counts roll-backs after a non-finite loss."""
-    @jax.jit
     def create(key):
         variables = model.init(key, inputs)
         params = variables['params']
         return {'params': params, 'batch_stats': variables.get('batch_stats', {}), 'opt_state': tx.init(params),
                 'attempt': jnp.zeros((), jnp.int32), 'step': jnp.zeros((), jnp.int32)}
-    return create(key)
+    # it runs once: compiling the random draws with care would take five times as long as it saves
+    return jax.jit(create, compiler_options={'xla_backend_optimization_level': 0})(key)
 
 
 def make_step(model: nn.Module, tx: optax.GradientTransformation, augment: Callable, seed_key: jax.Array,

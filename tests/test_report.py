@@ -5,6 +5,7 @@ import html
 import html.parser
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -52,13 +53,13 @@ def write_losses(workdir, name, steps, rng):
         json.dumps({'step': k, 'loss': float(loss), 'attempt': 0}) + '\n' for k, loss in enumerate(rows, 1)))
 
 
-def make_run(workdir, limits=(('params', 60e3),), spaces=SPACE, name='digits', units='tau', iterations=3, steps=400):
+def make_run(workdir, limits, spaces=SPACE, units='tau', iterations=3, steps=400):
     """A run directory as the pipeline leaves it; returns its result."""
     rng, budget = np.random.default_rng(0), Budget(tuple(limits))
     given = SearchSpace(tuple(Dimension(key, **values) for key, values in spaces.items()), vit.stages(tuple(spaces)))
-    data = {'name': name, 'classes': 10, 'digest': '0f' * 16, 'train': 997, 'search': SEARCH, 'test': TEST}
+    data = {'name': 'digits', 'classes': 10, 'digest': '0f' * 16, 'train': 997, 'search': SEARCH, 'test': TEST}
     config = {'family': 'vit', 'seed': 0, 'space': spaces, 'budget': dict(limits) | {'latency_ms': None},
-              'data': {'name': name}, 'explore': {'iterations': iterations, 'units': units}, 'evolve': EVOLUTION,
+              'data': {'name': 'digits'}, 'explore': {'iterations': iterations, 'units': units}, 'evolve': EVOLUTION,
               'preprocess': {'mean': [0.3]}}
     fold.write_json(workdir / 'config.json', {'config': config, 'data': data, 'identity': {}})
     space, moved = explore.start(given, budget, size, 'project')
@@ -89,7 +90,7 @@ def make_run(workdir, limits=(('params', 60e3),), spaces=SPACE, name='digits', u
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('run')
-    return workdir, make_run(workdir, limits=(('params', 60e3), ('macs', 1.2e6)))
+    return workdir, make_run(workdir, limits=(('params', 60e3), ('macs', 1.2e6)), iterations=2)
 
 
 class Words(html.parser.HTMLParser):
@@ -161,40 +162,56 @@ def test_numbers_are_those_of_the_result(run):
 def test_every_candidate_is_there_with_its_reason(run):
     workdir, _ = run
     rows = re.findall(r'<tr class="(chosen|legal|rejected)">(.*?)</tr>', (workdir / 'report.html').read_text())
+    told = sorted((kind, html.unescape(re.findall('<td>([^<]*)</td>$', cells)[0])) for kind, cells in rows)
     steps = [fold.read_json(path) for path in sorted((workdir / 'stages').glob('explore_*.json'))]
-    candidates = [c for step in steps for c in step['candidates']]
-    assert len(rows) == len(candidates) == 80 * len(steps) and any(step['gamma'] for step in steps)
-    assert [kind for kind, _ in rows].count('chosen') == sum(step['gamma'] is not None for step in steps)
-    verdicts = sorted(html.unescape(re.findall('<td>([^<]*)</td>$', cells)[0]) for _, cells in rows)
-    chosen = [step['gamma'] for step in steps if step['gamma']]
-    assert verdicts == sorted([c['rejected'] or 'legal' for c in candidates if c['rejected'] or c['gamma'] not in chosen]
-                              + ['chosen'] * len(chosen)) or verdicts.count('chosen') == len(chosen)
-    for candidate in candidates:
-        assert candidate['rejected'] is None or candidate['rejected'] in verdicts
+    assert any(step['gamma'] for step in steps) and len(told) == 80 * len(steps)
+    assert told == sorted(
+        ('chosen', 'chosen') if c['gamma'] == step['gamma'] else ('rejected', c['rejected']) if c['rejected']
+        else ('legal', 'legal') for step in steps for c in step['candidates'])
+    for t, step in enumerate(steps):
+        legal = sum(c['rejected'] is None for c in step['candidates'])
+        assert f'{plots.label(t)}: {legal} of 80 neighbours legal; the move has cosine {step["cosine"]:.3f}' in read(workdir)
+
+
+def test_neighbours_of_a_space_too_large_to_list_and_of_the_last_step():
+    space = SearchSpace(tuple(Dimension(f'num_heads_{k}', 2, 4, 1) for k in range(9)), ((1, None),))
+    budget = Budget((('params', 36.0),))
+    step = explore.step(
+        space, budget, lambda s: {'params': sum(d.upper for d in s.dimensions)},
+        lambda archs: np.array([sum(v * (k - 4) for k, v in enumerate(arch)) / 1e3 for arch in archs]),
+        lambda choices: tuple(choices.values()), np.random.default_rng(0), pairs=4, units='raw').to_json()
+    looked_at = len(step['candidates'])
+    text = page.neighbours(3, step)
+    assert f'{looked_at:,} of 19,682 neighbours looked at, best first, 1 of them legal; the move has cosine' in text
+    stopped = step | {'gamma': None, 'space': None, 'cosine': None, 'stopped': 'no <neighbour> fits'}
+    text = page.neighbours(3, stopped)
+    assert 'stopped: no &lt;neighbour&gt; fits' in text and 'class="chosen"' not in text
 
 
 HOSTILE = '<script>alert("1")</script>&amp;$x_1$</svg>'
 
 
-def test_hostile_strings_are_text(tmp_path):
-    limits = (('params', 60e3),)
-    make_run(tmp_path, limits, name=HOSTILE, iterations=1, steps=20)
-    replaced = [path for path in tmp_path.rglob('*.json')]
-    for path in replaced:                          # a dimension, a reason, why it ended: wherever a string can come from
-        text = path.read_text().replace('embed_dim', json.dumps(HOSTILE)[1:-1]).replace('generations"', json.dumps(HOSTILE)[1:])
-        path.write_text(re.sub(r'"rejected": "[^"]*', f'"rejected": "{json.dumps(HOSTILE)[1:-1]}', text))
+def test_hostile_strings_are_text(tmp_path, run):
+    """Wherever a string can come from: the data's name, a dimension, a reason, an origin, why the evolution ended."""
+    workdir, _ = run
+    hostile = json.dumps(HOSTILE)[1:-1]
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob('*.json'):
+        text = re.sub('"rejected": "[^"]*', '"rejected": "generations', path.read_text())
+        path.write_text(re.sub('embed_dim|digits|vit|crossover|mutation|random|generations', lambda _: hostile, text))
     page.write(tmp_path)
     text = (tmp_path / 'report.html').read_text()
-    words = Words(text)
     assert '<script' not in text and text.count('</svg>') == text.count('<svg')
-    assert str(words).count(HOSTILE) > 20
+    steps = [fold.read_json(path) for path in (workdir / 'stages').glob('explore_*.json')]
+    assert str(Words(text)).count(HOSTILE) > sum(c['rejected'] is not None for step in steps for c in step['candidates'])
 
 
 @pytest.mark.parametrize('stages', [0, 1, 2])
 def test_unfinished_run(tmp_path, run, stages):
     """What is not there yet is left out: after the config, amid the first supernet, after a step, before the retraining."""
     workdir, _ = run
-    names = [['config.json'], ['metrics/supernet_0.jsonl', 'stages/explore_0.json'], ['stages/evolve.json', 'metrics/retrain.jsonl']]
+    names = [['config.json'], ['metrics/supernet_0.jsonl', 'stages/explore_0.json'],
+             ['stages/evolve.json', 'metrics/retrain.jsonl']]
     for name in sum(names[:stages + 1], []):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((workdir / name).read_bytes())
@@ -217,7 +234,7 @@ def test_no_run_is_told(tmp_path):
 
 
 def test_intervals_are_the_published_ones():
-    """Newcombe, Statistics in Medicine 17 (1998): 81 of 263 (p. 861) and, between proportions, 56 of 70 and 48 of 80 (p. 877)."""
+    """The examples of Newcombe, Statistics in Medicine 17 (1998): 81 of 263 (857–872); 56 of 70 and 48 of 80 (873–890)."""
     assert page.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert page.newcombe((56, 70), (48, 80)) == pytest.approx((0.0524, 0.2, 0.3339), abs=5e-5)
     assert page.wilson(0, 20)[0] == 0 and page.wilson(20, 20)[1] == 1
@@ -225,7 +242,8 @@ def test_intervals_are_the_published_ones():
 
 @pytest.mark.parametrize('correct, told', [((395, 300), 'does not contain 0'), ((345, 344), 'within the noise')])
 def test_difference_is_told_honestly(correct, told):
-    result = {key: {'correct': number, 'images': 400, 'costs': {'params': 10}} for key, number in zip(('winner', 'baseline'), correct)}
+    result = {key: {'correct': number, 'images': 400, 'costs': {'params': 10}}
+              for key, number in zip(('winner', 'baseline'), correct)}
     assert told in page.verdict(result)
 
 

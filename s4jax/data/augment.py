@@ -1,7 +1,7 @@
 """Augmentation on the device, of whole batches and without branches: crop, flip, RandAugment, erasing, mixing.
 
-The recipe and its order are those of timm, which AutoFormer trains with; images are resized as Pillow does. Randomness is
-drawn for the global batch from the key passed, so that the result does not depend on how many devices share the batch.
+The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does. Randomness is
+drawn for the global batch from the key passed, so the result does not depend on how many devices share the batch.
 """
 
 import jax
@@ -15,20 +15,21 @@ from s4jax.errors import UsageError
 TRIES = 10                      # for a box that fits, in cropping and erasing, as in timm
 ERASED_AREA = (0.02, 1 / 3)     # of the image
 ERASED_RATIO = (0.3, 1 / 0.3)   # height to width
-LEAST_NOISE = 2 ** 18           # normal numbers drawn for the erased pixels of a batch, if it has as many
+SPARE_NOISE = 2 ** 16           # normal numbers drawn for a batch beyond those that erase one whole image
 
 
-def train_batch(key, images, labels, *, classes, image_size, mean, std, crop='resized', scale=(0.08, 1.0),
-                ratio=(3 / 4, 4 / 3), padding=0, flip=True, rand_augment='m9-mstd0.5-inc1', erasing=0.25, mixup=0.8,
-                cutmix=1.0, switch=0.5, smoothing=0.1, shards=1):
-    """uint8 images (B, H, W, C) at storage resolution, int labels (B,) -> float32 images (B, S, S, C), soft targets
-    (B, classes).
+def train_batch(key, images, labels, *, classes, image_size, mean, std,
+                crop='resized', scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), padding=0, flip=True,
+                rand_augment='m9-mstd0.5-inc1',
+                erasing=0.25, mixup=0.8, cutmix=1.0, switch=0.5, smoothing=0.1, shards=1):
+    """uint8 images (B, H, W, C) at storage resolution and int labels (B,) to float32 images (B, S, S, C) and soft
+    targets (B, classes).
 
-    crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, a border of `padding`
-    black pixels, cropped back) or 'none' (resized). rand_augment: '' for none, or as `randaugment.parse_policy`.
-    erasing: its probability. mixup, cutmix: their Beta parameters, 0 for never; switch: the probability of cutmix where
-    both are on. mean, std: one per channel, of values in [0, 1]. shards: on how many devices the batch lies, which
-    changes where work is done but no result.
+    crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, bordered by
+    `padding` black pixels, cropped back) or 'none' (resized). mean, std: one per channel, of values in [0, 1].
+    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix: their Beta
+    parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how many devices the
+    batch lies, which changes where work is done but no result.
     """
     policy = randaugment.parse_policy(rand_augment) if rand_augment else None
     crop_key, flip_key, policy_key, erase_key, mix_key = jax.random.split(key, 5)
@@ -42,7 +43,7 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std, crop='re
         border = padding if crop == 'pad' else 0
         moves = jax.random.randint(crop_key, (2, batch), -border, border + 1)
         rows, columns = (_moved(resize_weights(size, image_size, 0, size), by)
-                         for size, by in zip((height, width), moves))
+                         for size, by in ((height, moves[0]), (width, moves[1])))
     else:
         raise UsageError(f"crop='{crop}' is not known: write 'resized', 'pad' or 'none'")
     if flip:
@@ -51,7 +52,7 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std, crop='re
     planes = resample(images, rows, columns)
 
     if policy:
-        fill = np.minimum(255, np.round(255 * np.asarray(mean)))
+        fill = np.minimum(255, np.round(255 * np.asarray(mean)))   # what a warp uncovers
         planes = randaugment.rand_augment(policy_key, planes, policy, fill, shards)
     pixels = normalise(jnp.moveaxis(planes, 1, -1), mean, std)
     if erasing:
@@ -63,8 +64,10 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std, crop='re
 
 
 def eval_batch(images, *, image_size, mean, std, crop_fraction=1.0):
-    """uint8 images (B, H, W, C) -> float32 (B, S, S, C): the short side resized to image_size / crop_fraction, the centre
-    cropped, normalised; an image of that size already is only normalised."""
+    """uint8 images (B, H, W, C) to float32 (B, S, S, C): the short side resized to image_size / crop_fraction, the
+    centre cropped, normalised. An image that has this size already is only normalised."""
+    if not 0 < crop_fraction <= 1:
+        raise UsageError(f'crop_fraction={crop_fraction} is not above 0 and at most 1')
     batch, height, width, _ = images.shape
     short = int(image_size / crop_fraction)
 
@@ -87,24 +90,32 @@ def normalise(images, mean, std):
 
 def random_box(key, batch, height, width, scale, ratio):
     """top, left, height, width (B,) int32 of torchvision's RandomResizedCrop: the first of 10 draws that fits."""
-    area_key, ratio_key, place_key = jax.random.split(key, 3)
-    area = height * width * jax.random.uniform(area_key, (TRIES, batch), minval=scale[0], maxval=scale[1])
-    aspect = jnp.exp(jax.random.uniform(ratio_key, (TRIES, batch), minval=np.log(ratio[0]), maxval=np.log(ratio[1])))
-    tall, wide = jnp.round(jnp.sqrt(area / aspect)), jnp.round(jnp.sqrt(area * aspect))
-    fits, (tall, wide) = _first((tall <= height) & (wide <= width) & (tall > 0) & (wide > 0), tall, wide)
+    shape_key, place_key = jax.random.split(key)
+    tall, wide = _random_sizes(shape_key, batch, height * width, scale, ratio)   # ratio: width to height
+    fits, wide, tall = _first((wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall)
     # where none of them does: the centre, as much of it as the ratio allows
-    most_wide = min(width, round(height * ratio[1])) if width / height > ratio[1] else width
-    most_tall = min(height, round(width / ratio[0])) if width / height < ratio[0] else height
-    tall, wide = jnp.where(fits, tall, most_tall), jnp.where(fits, wide, most_wide)
+    most_wide = round(height * ratio[1]) if width / height > ratio[1] else width
+    most_tall = round(width / ratio[0]) if width / height < ratio[0] else height
+    wide, tall = jnp.where(fits, wide, most_wide), jnp.where(fits, tall, most_tall)
     top, left = _place(place_key, height - tall, width - wide)
-    return (jnp.where(fits, top, (height - most_tall) // 2), jnp.where(fits, left, (width - most_wide) // 2), tall, wide)
+    return (jnp.where(fits, top, (height - most_tall) // 2), jnp.where(fits, left, (width - most_wide) // 2),
+            tall, wide)
+
+
+def _random_sizes(key, batch, area, scale, ratio):
+    """Two sides (TRIES, B), whole numbers: their product uniform in `scale` of the area, the second over the first
+    log-uniform in `ratio`."""
+    area_key, ratio_key = jax.random.split(key)
+    area = area * jax.random.uniform(area_key, (TRIES, batch), minval=scale[0], maxval=scale[1])
+    low, high = np.log(ratio)
+    ratio = jnp.exp(jax.random.uniform(ratio_key, (TRIES, batch), minval=low, maxval=high))
+    return jnp.round(jnp.sqrt(area / ratio)), jnp.round(jnp.sqrt(area * ratio))
 
 
 def _first(valid, *candidates):
-    """Whether any of the candidates (TRIES, B) is valid (B,), and the first that is, as int32."""
-    first = jnp.argmax(valid, axis=0)
-    chosen = [jnp.take_along_axis(a, first[None], axis=0)[0].astype(jnp.int32) for a in candidates]
-    return jnp.any(valid, axis=0), chosen
+    """Whether any of the candidates (TRIES, B) is valid (B,), then the first that is, as int32."""
+    first = jnp.argmax(valid, axis=0)[None]
+    return jnp.any(valid, axis=0), *(jnp.take_along_axis(a, first, axis=0)[0].astype(jnp.int32) for a in candidates)
 
 
 def _place(key, *room):
@@ -116,8 +127,8 @@ def _place(key, *room):
 def resize_weights(size_in, size_out, start, length):
     """(…, size_out, size_in) weights that resize the pixels [start, start + length) of an axis to size_out.
 
-    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks; nothing outside the box
-    is looked at, as if it had been cropped before.
+    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing outside the
+    box counts, as if it had been cropped before.
     """
     start, length = (jnp.asarray(a, jnp.int32)[..., None, None] for a in (start, length))
     # the centre of output pixel i is at (2i + 1)·length / (2·size_out): whole part and rest, exact in integers
@@ -147,10 +158,10 @@ def _moved(weights, by):
 def resample(images, rows, columns):
     """uint8 (B, H, W, C) to uint8 planes (B, C, S, T) by weights (B, S, H) and (B, T, W).
 
-    Columns first and rounded to grey levels after each pass, as Pillow. Two matrix products, of the highest
-    precision because accelerators would otherwise round the weights to 8 or 10 bits.
+    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest' because accelerators
+    would otherwise round the weights to 8 or 10 bits.
     """
-    product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision=lax.Precision.HIGHEST) + 0.5), 0, 255)
+    product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision='highest') + 0.5), 0, 255)
     batch, height, width, channels = images.shape
     size_y, size_x = rows.shape[1], columns.shape[1]
     lines = jnp.swapaxes(images, 2, 3).reshape(batch, height * channels, width).astype(jnp.float32)
@@ -160,33 +171,34 @@ def resample(images, rows, columns):
 
 
 def erase(key, pixels, probability, shards=1):
-    """timm's RandomErasing in 'pixel' mode: with `probability`, one box of an image (B, S, S, C) becomes normal noise."""
+    """timm's RandomErasing in 'pixel' mode: with `probability`, one box of an image (B, S, S, C) turns into normal
+    noise."""
     batch, height, width, channels = pixels.shape
-    erase_key, area_key, ratio_key, place_key, noise_key = jax.random.split(key, 5)
-    area = height * width * jax.random.uniform(area_key, (TRIES, batch), minval=ERASED_AREA[0], maxval=ERASED_AREA[1])
-    low, high = np.log(ERASED_RATIO)
-    aspect = jnp.exp(jax.random.uniform(ratio_key, (TRIES, batch), minval=low, maxval=high))
-    tall, wide = jnp.round(jnp.sqrt(area * aspect)), jnp.round(jnp.sqrt(area / aspect))
-    fits, (tall, wide) = _first((tall < height) & (wide < width), tall, wide)
+    erase_key, shape_key, place_key, noise_key = jax.random.split(key, 4)
+    wide, tall = _random_sizes(shape_key, batch, height * width, ERASED_AREA, ERASED_RATIO)
+    fits, wide, tall = _first((wide < width) & (tall < height), wide, tall)
     top, left = _place(place_key, height - tall, width - wide)
     erased = fits & jax.random.bernoulli(erase_key, probability, (batch,))
-    # Normal numbers cost more than all the rest: a large batch reads them from one field, each image from its own place.
+
+    # normal numbers cost more than all the rest: a large batch reads them from one field, each image elsewhere
     one = height * width * channels
-    drawn = min(batch * one, max(2 * one, LEAST_NOISE))
+    drawn = min(batch * one, one + SPARE_NOISE)
     field = jax.random.normal(noise_key, (drawn,))
     starts = jnp.asarray(np.linspace(0, drawn - one, batch).astype(np.int32))
 
     def primitive(pixels, start, *box):
-        noise = jax.vmap(lambda start: lax.dynamic_slice(field, (start,), (one,)))(start).reshape(pixels.shape)
-        return jnp.where(_box(height, width, *box)[..., None], noise, pixels)
+        noise = jax.vmap(lambda start: lax.dynamic_slice(field, (start,), (one,)))(start)
+        return jnp.where(_box(height, width, *box)[..., None], noise.reshape(pixels.shape), pixels)
 
-    return randaugment.where_needed(erased, primitive, pixels, (starts, top, left, tall, wide), shards)
+    arguments = starts, top, left, tall, wide
+    return randaugment.where_needed(erased, probability, primitive, pixels, arguments, shards)
 
 
 def _box(height, width, top, left, tall, wide):
     """(B, height, width) bool: inside the boxes, each argument (B,)."""
-    within = lambda size, first, length: (np.arange(size) >= first[:, None]) & (np.arange(size) < (first + length)[:, None])
-    return within(height, top, tall)[:, :, None] & within(width, left, wide)[:, None, :]
+    y, x, (top, left, tall, wide) = np.arange(height), np.arange(width), (a[:, None] for a in (top, left, tall, wide))
+    rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
+    return rows[:, :, None] & columns[:, None, :]
 
 
 def mix(key, pixels, targets, mixup, cutmix, switch):

@@ -1,11 +1,13 @@
 """RandAugment on the device: timm's 15 'increasing' operations on a batch of uint8 images, after Pillow.
 
-The operations are those of `rand-m9-mstd0.5-inc1` (Cubuk et al., arXiv:1909.13719, in timm's variant, which AutoFormer
-trains with). Each is one of three vectorised primitives, so that no image ever takes a branch of its own:
+The operations are those of `rand-m9-mstd0.5-inc1` (Cubuk et al., arXiv:1909.13719, in timm's variant, which
+AutoFormer trains with). Each is one of three vectorised primitives, so that no image takes a branch of its own:
 
-  table   a new value for each of the 256 old ones, per channel: equalize, invert, posterize, contrast, ...
+  table   a new value for each of the 256 old ones, per channel: equalize, invert, posterize, contrast, …
   blend   a mix of the image with a degenerate one: colour (with its grey), sharpness (with its blur)
-  warp    an affine map with Pillow's bicubic interpolation: rotate, shear, translate
+  warp    Pillow's bicubic interpolation at other places: rotate, shear, translate
+
+Images are planes here, uint8 (B, C, S, S): reductions and shifts then run along contiguous memory.
 """
 
 import functools
@@ -20,16 +22,16 @@ import numpy as np
 from s4jax.errors import UsageError
 
 # In timm's order. The index of an operation is what the arrays `op` below hold; -1 is none at all.
-OPERATIONS = ('autocontrast', 'equalize', 'invert', 'rotate', 'posterize', 'solarize', 'solarize_add', 'colour',
-              'contrast', 'brightness', 'sharpness', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
+OPERATIONS = ('autocontrast', 'equalize', 'invert', 'rotate', 'posterize', 'solarize', 'solarize_add',
+              'colour', 'contrast', 'brightness', 'sharpness', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
 TABLES = ('autocontrast', 'invert', 'posterize', 'solarize', 'solarize_add', 'contrast', 'brightness')
 BLENDS = ('colour', 'sharpness')
-WARPS = ('rotate', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
+SHEARS = ('shear_x', 'shear_y', 'translate_x', 'translate_y')
 INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 
-PROBABILITY = 0.5         # of applying an operation that was drawn (timm's default)
+PROBABILITY = 0.5   # of applying an operation that was drawn (timm's default)
 MAX_MAGNITUDE = 10
-PIXELS_AT_ONCE = 2 ** 18  # bounds the memory of a primitive; smaller means less waste, larger fewer steps
+VALUES_AT_ONCE = 2 ** 15, 2 ** 20   # that a primitive works on: fewer are not worth a step, more need memory
 
 
 class Policy(NamedTuple):
@@ -41,19 +43,16 @@ class Policy(NamedTuple):
 
 def parse_policy(text):
     """timm's string for RandAugment, such as 'm9-mstd0.5-inc1' (a leading 'rand-' is allowed), as a Policy."""
-    accepted = (f"rand_augment='{text}' is not understood: write '' for none, or parts joined by '-': m<magnitude, 0 to "
-                f"{MAX_MAGNITUDE}>, mstd<standard deviation>, n<layers> and inc1, for example 'm9-mstd0.5-inc1'")
-    parts = {}
-    for part in text.removeprefix('rand-').split('-'):
-        match = re.fullmatch(r'(m|mstd|n|inc)(\d+(?:\.\d+)?)', part)
-        if not match or match[1] in parts:
-            raise UsageError(accepted)
-        parts[match[1]] = float(match[2])
-    # timm without inc1 uses other scales for five operations, and mstd above 100 for a uniform magnitude
-    if parts.get('inc') != 1 or not 0 <= parts.get('m', -1) <= MAX_MAGNITUDE or parts.get('mstd', 0) > 100 or (
-            parts.get('n', 2) % 1):
-        raise UsageError(accepted)
-    return Policy(parts['m'], parts.get('mstd', 0.0), int(parts.get('n', 2)))
+    parts = dict(re.findall(r'(?:^|-)(m|mstd|n|inc)(\d+(?:\.\d+)?)(?=-|$)', text.removeprefix('rand-')))
+    understood = '-'.join(name + value for name, value in parts.items()) == text.removeprefix('rand-')
+    magnitude, std, layers = (float(parts.get(name, default)) for name, default in (('m', -1), ('mstd', 0), ('n', 2)))
+    # timm takes other scales without inc1, and a uniform magnitude where mstd is above 100
+    if not (understood and parts.get('inc') == '1' and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100
+            and layers in (1, 2, 3, 4)):
+        raise UsageError(
+            f"rand_augment='{text}' is not known: write '' for none, or 'm9-mstd0.5-inc1': m and the magnitude (0 to "
+            f"{MAX_MAGNITUDE}), mstd and its standard deviation, inc1, and n with the number of operations (2 if absent)")
+    return Policy(magnitude, std, int(layers))
 
 
 def draw(key, batch, policy):
@@ -68,7 +67,7 @@ def draw(key, batch, policy):
 
 
 def rand_augment(key, images, policy, fill, shards=1):
-    """A policy's operations drawn and applied; images uint8 (B, C, H, W); the rest as in `apply_operations`."""
+    """A policy's operations drawn and applied; images uint8 (B, C, S, S); the rest as in `apply_operations`."""
     def layer(images, drawn):
         return apply_operations(images, *drawn, fill=fill, shards=shards), None
     return lax.scan(layer, images, draw(key, len(images), policy))[0]
@@ -77,32 +76,45 @@ def rand_augment(key, images, policy, fill, shards=1):
 def apply_operations(images, op, magnitude, negate, fill, shards=1):
     """One operation per image.
 
-    images uint8 (B, C, H, W); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10];
-    negate (B,) bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows
-    outside the image. The batch lies on `shards` devices: this moves work, never a result.
+    images uint8 (B, C, S, S); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10]; negate (B,)
+    bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows outside
+    the image. The batch lies on `shards` devices: this moves work, never a result.
     """
-    drawn = op, magnitude, negate
-    images = where_needed(_is(op, ('equalize',)), _equalized, images, drawn, shards)
-    images = where_needed(_is(op, TABLES), _tabled, images, drawn, shards)
-    images = where_needed(_is(op, BLENDS), _blended, images, drawn, shards)
-    return where_needed(_is(op, WARPS), functools.partial(_warped, fill=fill), images, drawn, shards)
+    signed = jnp.where(negate, -magnitude, magnitude) / MAX_MAGNITUDE
+    # a blend keeps this much of the image: 1 is no change; 0.1 to 1.9
+    factor = (100 + jnp.where(negate, -9, 9) * magnitude) / 100
+    angle = jnp.deg2rad(30 * signed)
+    slope = jnp.where(_is(op, ('shear_x', 'shear_y')), 0.3 * signed, 0)
+    offset = jnp.where(_is(op, ('translate_x', 'translate_y')), 0.45 * images.shape[-1] * signed, 0)
+    primitives = (
+        (('equalize',), _equalized, ()),
+        (TABLES, _tabled, (op, magnitude, factor)),
+        (BLENDS, _blended, (_is(op, ('colour',)), factor)),
+        (SHEARS, functools.partial(_sheared, fill), (_is(op, ('shear_x', 'translate_x')), slope, offset)),
+        (('rotate',), functools.partial(_rotated, fill), (jnp.cos(angle), jnp.sin(angle))),
+    )
+    for names, primitive, arguments in primitives:
+        share = PROBABILITY * len(names) / len(OPERATIONS)
+        images = where_needed(_is(op, names), share, primitive, images, arguments, shards)
+    return images
 
 
 def _is(op, names):
     return jnp.isin(op, np.array([INDEX[name] for name in names]))
 
 
-def where_needed(needed, primitive, images, arguments, shards):
+def where_needed(needed, share, primitive, images, arguments, shards):
     """`primitive(images, *arguments)` on the images that need it, the others as they are.
 
-    Most images need a given primitive rarely (a warp: one in six), so those that do are taken a few at a time, from
-    each shard its own. The number of steps depends on the data; what happens to an image does not depend on the others.
+    Few do (about `share` of them; a warp: one in six), so they are taken a few at a time, from each shard its own.
+    The number of steps depends on the data; what happens to an image does not depend on the others.
     """
     batch, *shape = images.shape
     if batch % shards:
         raise UsageError(f'a batch of {batch} images does not divide over {shards} devices')
     held = batch // shards
-    step = max(1, min(held, PIXELS_AT_ONCE // (shards * int(np.prod(shape)))))
+    least, most = (max(1, min(held, values // (shards * int(np.prod(shape))))) for values in VALUES_AT_ONCE)
+    step = max(least, min(most, round(held * share / 2)))
     needed, images, arguments = jax.tree.map(lambda a: a.reshape(shards, held, *a.shape[1:]),
                                              (needed, images, arguments))
 
@@ -113,7 +125,8 @@ def where_needed(needed, primitive, images, arguments, shards):
 
     def body(i, images):
         now = lax.dynamic_slice_in_dim(rows, i * step, step, axis=1)
-        take = lambda a: jax.vmap(lambda a, row: a.at[row].get(mode='clip'))(a, now).reshape(-1, *a.shape[2:])
+        read = jax.vmap(lambda a, row: a.at[row].get(mode='clip'))
+        take = lambda a: read(a, now).reshape(shards * step, *a.shape[2:])
         new = primitive(take(images), *jax.tree.map(take, arguments)).reshape(shards, step, *shape)
         return jax.vmap(lambda a, row, value: a.at[row].set(value, mode='drop'))(images, now, new)
 
@@ -133,13 +146,8 @@ def _grey(images):
     return (19595 * red + 38470 * green + 7471 * blue + 2 ** 15) >> 16
 
 
-def _factor(magnitude, negate):
-    """How much of the image a blend keeps: 1 is no change; 0.1 to 1.9."""
-    return (100 + jnp.where(negate, -9, 9) * magnitude) / 100
-
-
 def _mix(degenerate, images, factor):
-    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond; float32 as there."""
+    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond, float32 as there."""
     return _level(degenerate + factor * (images - degenerate))
 
 
@@ -149,7 +157,7 @@ def _look_up(images, tables):
     return jax.vmap(jax.vmap(plane))(images, tables)
 
 
-def _equalized(images, op, magnitude, negate):
+def _equalized(images):
     """Pillow's ImageOps.equalize: the table is the running count of pixels, in steps of 1/255 of them."""
     count, channels, height, width = images.shape
     first = 256 * jnp.arange(count * channels).reshape(count, channels, 1, 1)
@@ -164,8 +172,8 @@ def _equalized(images, op, magnitude, negate):
     return _look_up(images, _level(tables))
 
 
-def _tabled(images, op, magnitude, negate):
-    """The operations that are a table and need no histogram: the tables of all, of which each image takes its own."""
+def _tabled(images, op, magnitude, factor):
+    """The operations that are a table and need no histogram: all tables, of which each image takes its own."""
     count, channels, height, width = images.shape
     value = jnp.arange(256)
     per_image = lambda a: a[:, None, None]
@@ -173,7 +181,7 @@ def _tabled(images, op, magnitude, negate):
     stretched = (value - low) * 255 // jnp.maximum(high - low, 1)
     pixels = height * width
     mean = (2 * jnp.sum(_grey(images), axis=(2, 3)) + pixels) // (2 * pixels)
-    factor = per_image(_factor(magnitude, negate))
+    factor = per_image(factor)
     discarded = per_image(4 + (0.4 * magnitude).astype(jnp.int32))   # bits; all 8 at magnitude 10
     threshold = per_image(256 - jnp.minimum(256, (25.6 * magnitude).astype(jnp.int32)))
     added = per_image((11 * magnitude).astype(jnp.int32))
@@ -189,33 +197,20 @@ def _tabled(images, op, magnitude, negate):
     # a product, not a select: XLA would compute a selected table anew at every pixel that looks it up
     own = jnp.stack([op == INDEX[name] for name in tables], axis=1).astype(jnp.float32)
     tables = jnp.stack([jnp.broadcast_to(table, (count, channels, 256)) for table in tables.values()], axis=1)
-    chosen = jnp.einsum('nt,ntcv->ncv', own, _level(tables).astype(jnp.float32), precision='highest').astype(jnp.uint8)
-    return _look_up(images, chosen)
+    chosen = jnp.einsum('nt,ntcv->ncv', own, _level(tables).astype(jnp.float32), precision='highest')
+    return _look_up(images, chosen.astype(jnp.uint8))
 
 
-def _blended(images, op, magnitude, negate):
-    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5, over 13; the border is kept)."""
+def _blended(images, colour, factor):
+    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5, of 13; the border is kept)."""
     per_image = lambda a: a[:, None, None, None]
     values = images.astype(jnp.float32)
     rows = values + jnp.roll(values, 1, axis=2) + jnp.roll(values, -1, axis=2)
     smooth = rows + jnp.roll(rows, 1, axis=3) + jnp.roll(rows, -1, axis=3) + 4 * values
-    inner_y, inner_x = ((np.arange(size) > 0) & (np.arange(size) < size - 1) for size in images.shape[2:])
-    smooth = jnp.where(inner_y[:, None] & inner_x, jnp.round(smooth / 13), values)
-    degenerate = jnp.where(per_image(op == INDEX['colour']), _grey(images), smooth)
-    return _mix(degenerate, values, per_image(_factor(magnitude, negate)))
-
-
-def _affine(op, magnitude, negate, height, width):
-    """(N, 6) coefficients a…f: output pixel centre (x, y) shows the input at (ax + by + c, dx + ey + f)."""
-    amount = jnp.where(negate, -magnitude, magnitude) / MAX_MAGNITUDE
-    of = lambda name, value: jnp.where(op == INDEX[name], value, 0)
-    angle = of('rotate', jnp.deg2rad(-30 * amount))
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    b, d = sin + of('shear_x', 0.3 * amount), of('shear_y', 0.3 * amount) - sin
-    # rotation is about the centre, shearing about the upper left corner
-    c = of('rotate', width / 2 - cos * width / 2 - sin * height / 2) + of('translate_x', 0.45 * width * amount)
-    f = of('rotate', height / 2 + sin * width / 2 - cos * height / 2) + of('translate_y', 0.45 * height * amount)
-    return jnp.stack([cos, b, c, d, cos, f], axis=-1)
+    inner = np.pad(np.ones([size - 2 for size in images.shape[2:]], bool), 1)
+    smooth = jnp.where(inner, jnp.round(smooth / 13), values)
+    degenerate = jnp.where(per_image(colour), _grey(images), smooth)
+    return _mix(degenerate, values, per_image(factor))
 
 
 def _cubic(t):
@@ -223,30 +218,50 @@ def _cubic(t):
     return (t * (-1 + t * (2 - t)), 1 + t * t * (t - 2), t * (1 + t * (1 - t)), t * t * (t - 1))
 
 
-def _warped(images, op, magnitude, negate, fill):
-    """Pillow's Image.transform with BICUBIC: 4 x 4 neighbours, repeated at the border; `fill` outside the image."""
-    count, channels, height, width = images.shape
-    a, b, c, d, e, f = (x[:, None, None] for x in _affine(op, magnitude, negate, height, width).T)
-    y, x = (jnp.arange(size) + 0.5 for size in (height, width))
-    from_x, from_y = a * x + b * y[:, None] + c, d * x + e * y[:, None] + f
-    inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
-    from_x, from_y = jnp.clip(from_x, 0, width) - 0.5, jnp.clip(from_y, 0, height) - 0.5
+def _sheared(fill, images, horizontal, slope, offset):
+    """Shears and translations: every column moves by itself along y (of the transposed image for those along x)."""
+    horizontal, slope, offset = (a[:, None, None] for a in (horizontal, slope, offset))
+    turned = lambda images: jnp.where(horizontal[..., None], jnp.swapaxes(images, 2, 3), images)
+    x = jnp.arange(images.shape[-1]) + 0.5
+    return turned(_interpolated(fill, turned(images), x, x[:, None] + slope * x + offset, columns=(1,)))
+
+
+def _rotated(fill, images, cos, sin):
+    """About the centre."""
+    cos, sin, half = cos[:, None, None], sin[:, None, None], images.shape[-1] / 2
+    x = jnp.arange(images.shape[-1]) + 0.5 - half
+    return _interpolated(fill, images, cos * x - sin * x[:, None] + half, sin * x + cos * x[:, None] + half)
+
+
+def _interpolated(fill, images, from_x, from_y, columns=(0, 1, 2, 3)):
+    """Pillow's BICUBIC transform: the images (N, C, S, S) at places (N, S, S); pixel centres are whole numbers + 1/2.
+
+    4 x 4 neighbours, those beyond the border repeated from it; `fill` where the place itself is outside. columns:
+    which of the 4 count; where from_x is a pixel's centre, the second alone.
+    """
+    count, channels, size, _ = images.shape
+    from_x, from_y = (jnp.broadcast_to(a, (count, size, size)) for a in (from_x, from_y))
+    inside = ((from_x >= 0) & (from_x < size) & (from_y >= 0) & (from_y < size)).reshape(count, -1)
+    from_x, from_y = (jnp.clip(a, 0, size).reshape(count, -1) - 0.5 for a in (from_x, from_y))
     left, top = jnp.floor(from_x), jnp.floor(from_y)
-    weights_x, weights_y = (jnp.stack(_cubic(t.reshape(count, -1))) for t in (from_x - left, from_y - top))
+    weights_x, weights_y = _cubic(from_x - left), _cubic(from_y - top)
 
-    # A read costs more than what is done with it: so 4 rows lie in one 32-bit word, and 4 words are read at once.
+    # a read costs more than what is done with it, so 4 rows lie in one 32-bit word and the words are read together
     padded = jnp.pad(images, ((0, 0), (0, 0), (2, 3), (2, 2)), mode='edge').astype(jnp.uint32)
-    words = sum(padded[:, :, row:row + height + 2] << (8 * row) for row in range(4))
-    first = ((top + 1) * (width + 4) + left + 1).astype(jnp.uint32).reshape(count, -1)
-    read = jax.vmap(jax.vmap(lambda plane, start: lax.dynamic_slice(plane, (start,), (4,)), (None, 0)))
+    words = sum(padded[:, :, row:row + size + 2] << (8 * row) for row in range(4))
+    first = ((top + 1) * (size + 4) + left + 1 + columns[0]).astype(jnp.uint32)
+    read = jax.vmap(jax.vmap(lambda plane, at: lax.dynamic_slice(plane, (at,), (len(columns),)), (None, 0)))
 
-    def channel(plane):
-        four, total = read(plane, first), 0.0
-        for column in range(4):
-            rows = [(four[..., column] >> (8 * row) & 255).astype(jnp.int32).astype(jnp.float32) for row in range(4)]
+    def channel(plane_and_fill):
+        plane, outside = plane_and_fill
+        neighbours, total = read(plane, first), 0.0
+        for i, column in enumerate(columns):
+            rows = [(neighbours[..., i] >> (8 * row) & 255).astype(jnp.int32) for row in range(4)]
             total += weights_x[column] * sum(weight * row for weight, row in zip(weights_y, rows))
-        return _level(total + 2e-4)   # keeps whole numbers whole; Pillow cuts off in double precision
+        # 2e-4: whole numbers stay whole in float32; Pillow cuts off in double precision
+        return jnp.where(inside, _level(total + 2e-4), outside)
 
-    warped = lax.map(channel, jnp.moveaxis(words, 1, 0).reshape(channels, count, -1))
-    warped = jnp.moveaxis(warped, 0, 1).reshape(images.shape)
-    return jnp.where(inside[:, None], warped, jnp.asarray(fill, jnp.uint8)[:, None, None])
+    # a loop, because XLA computes what is outside of it only once
+    planes = jnp.moveaxis(words, 1, 0).reshape(channels, count, -1)
+    result = lax.map(channel, (planes, jnp.asarray(fill, jnp.uint8)))
+    return jnp.moveaxis(result, 0, 1).reshape(images.shape)

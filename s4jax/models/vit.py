@@ -238,4 +238,4 @@ class Model(nn.Module):
             keep = elastic.drop_path(drop_key, self.drop_path, arch.depth, x.shape[0])
         x = elastic.run_blocks(apply_block, blocks, x, sizes.depth, keep, sizes.num_heads, sizes.hidden)
         x = LayerNorm(width, EPSILON, self.dtype, name='norm')(x, embed_dim)
-        return Linear((width,), (arch.classes,), jnp.float32, name='head')(jnp.mean(x[:, 1:], 1), None)
+        return Linear((width,), (arch.classes,), jnp.promote_types(self.dtype, jnp.float32), name='head')(jnp.mean(x[:, 1:], 1), None)

@@ -91,8 +91,7 @@ def write(workdir: pathlib.Path) -> None:
     with plots.style():
         fold.write_text(workdir / 'report.html', page(run))
         if run.trajectory:
-            found = run.evolution or {'members': [], 'best': None}
-            picture = plots.overview(run.ranges, chosen(run), sizes(run), dict(run.budget.limits), found['members'], found['best'])
+            picture = plots.overview(run.ranges, chosen(run), sizes(run), dict(run.budget.limits), run.evolution)
             with fold.disk_errors(workdir):
                 temporary = workdir / f'.report.png.{os.getpid()}.tmp'
                 temporary.write_bytes(plots.png(picture))
@@ -161,7 +160,8 @@ def page(run: Run) -> str:
     title = f'{run.config["family"]} on {run.data["name"]}'
     head = join([Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
                  tag('title', f'{title}, {run.budget}'), tag('style', Html(CSS))])
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>\n{join(parts, chr(10))}\n</main></body>\n</html>\n'
+    body = tag('body', tag('main', join(parts, '\n')))
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n{body}\n</html>\n'
 
 
 def section(title: str, *content: Any) -> Html:
@@ -176,8 +176,8 @@ def headline(run: Run) -> Html:
         if run.result else 'a search under way'))
     images = ', '.join(f'{data[name]:,} {told}' for name, told in (
         ('train', 'to train'), ('search', 'to search'), ('test', 'to test')) if isinstance(data.get(name), int))
-    facts = tag('p', f'Budget: {run.budget}. {data["name"]} has {data["classes"]} classes' + (f'; images: {images}' if images else '')
-                + f'. Seed {config["seed"]}.', class_='facts')
+    facts = tag('p', f'Budget: {run.budget}. {data["name"]} has {data["classes"]} classes'
+                + (f'; images: {images}' if images else '') + f'. Seed {config["seed"]}.', class_='facts')
     if not run.result:
         done = ', '.join(run.finished) or 'none yet'
         return join([title, facts, tag('p', f'This run is not finished. Stages done: {done}.', class_='verdict')])
@@ -204,20 +204,18 @@ def verdict(result: dict[str, Any]) -> str:
     pairs = [(result[key]['correct'], result[key]['images']) for key in ('winner', 'baseline')]
     low, difference, high = (100 * value for value in newcombe(*pairs))
     ratio = result['winner']['costs']['params'] / result['baseline']['costs']['params']
-    told = (f'The winner has {ratio:.0%} of the hand-made model\'s parameters and its test accuracy is {points(difference)} points '
-            f'{"higher" if difference >= 0 else "lower"}; the 95% interval of the difference is {signed(low)} to {signed(high)}. ')
+    size = f'{ratio:.0%} of' if ratio < 2 else f'{ratio:.1f} times'
+    told = (f'The winner has {size} the hand-made model\'s parameters and its test accuracy is {abs(difference):.2f} points '
+            f'{"higher" if difference >= 0 else "lower"}; the 95% interval of the difference is {signed(low)} to '
+            f'{signed(high)}. ')
     if low <= 0 <= high:
         return told + (f'It contains 0: on {pairs[0][1]:,} test images this difference is within the noise, and how another '
                        'seed would train comes on top.')
     return told + 'It does not contain 0: more than the noise of the test images. How another seed would train is not in it.'
 
 
-def points(value: float) -> str:
-    return f'{abs(value):.2f}'
-
-
 def signed(value: float) -> str:
-    return f'{"−" if value < 0 else "+"}{points(value)}'
+    return f'{value:+.2f}'.replace('-', '−')
 
 
 def wilson(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
@@ -242,10 +240,8 @@ def architectures(run: Run) -> Html:
     if not run.winner:
         return Html()
     searched = {re.sub(r'_\d+$', '', name) for name in run.config['space']}
-    if run.result:
-        models = (('Winner', 'winner', run.winner), ('Hand-made', 'baseline', run.result['baseline']))
-    else:
-        models = (('Best of the evolution, not trained alone yet', 'winner', run.winner),)
+    models = [('Winner' if run.result else 'Best of the evolution, not tested yet', 'winner', run.winner)]
+    models += [('Hand-made', 'baseline', run.result['baseline'])] if run.result else []
     cards = (architecture(name, class_, model['architecture'], searched, run) for name, class_, model in models)
     long = any(isinstance(value, list) and len(value) > 8 for _, _, model in models for value in model['architecture'].values())
     told = 'A column is a block. The darker a size, the higher it lies in the range of the last space.'
@@ -265,7 +261,8 @@ def architecture(name: str, class_: str, arch: dict[str, Any], searched: set[str
         for key, value in lists.items():
             if len(value) == length:
                 low, high = bounds(key, value, run)
-                cells = (tag('td', readable(v), style=f'--level: {min(1, max(0, (v - low) / (high - low or 1))):.2f}') for v in value)
+                levels = np.clip((np.array(value) - low) / (high - low or 1), 0, 1)
+                cells = (tag('td', readable(v), style=f'--level: {level:.2f}') for v, level in zip(value, levels))
                 rows.append(tag('tr', tag('th', key), *cells))
         strips.append(tag('div', tag('table', *rows, class_='strip'), class_='wide'))
     return tag('div', tag('h3', name), line, *strips, class_=f'card {class_}')
@@ -289,8 +286,8 @@ def spaces(run: Run) -> Html:
     costs = [name for name, _ in run.budget.limits]
     rows = []
     for t, (row, space) in enumerate(zip(run.trajectory, run.spaces)):
-        move = join([join([tag('b', d.name), f' {moves(g, d)}, now {interval(d)}'])
-                     for g, d in zip(row['gamma'], space.dimensions) if g], '; ')
+        move = join((tag('span', tag('b', d.name), f' {moves(g, d)}, now {interval(d)}', class_='whole')
+                     for g, d in zip(row['gamma'], space.dimensions) if g), '; ')
         if t == 0:
             move = join(['moved before training, to fit the budget: ', move]) if move else 'as given'
         rows.append([plots.label(t), move, '–' if row['cosine'] is None else f'{row["cosine"]:.3f}',
@@ -328,8 +325,8 @@ def gradients(run: Run) -> Html:
         panels.append(figure(f'{plots.label(t)}, from {step["slopes"]["pairs"]} pairs', drawing, ', '.join(
             f'{n} {100 * m:.2f} ± {100 * e:.2f}' for n, m, e in zip(names, mean, error)) + f' accuracy points per {unit}'))
         found.append(neighbours(t, step))
-    told = ('How the accuracy on the search split changes along each dimension, by the supernet of each space: mean and standard '
-            'error over pairs of architectures that differ in that dimension alone.')
+    told = ('How the accuracy on the search split changes along each dimension, by the supernet of each space: mean and '
+            'standard error over pairs of architectures that differ in that dimension alone.')
     return section('The accuracy gradient and the neighbours', tag('p', told), tag('div', *panels, class_='panels'), *found)
 
 
@@ -338,9 +335,9 @@ def neighbours(t: int, step: dict[str, Any]) -> Html:
     names, candidates = step['slopes']['names'], sorted(step['candidates'], key=lambda c: (-c['cosine'], c['gamma']))
     total, legal = 3 ** len(names) - 1, sum(c['rejected'] is None for c in candidates)
     costs = list(dict.fromkeys(name for c in candidates for name in c['costs'] or ()))
-    seen = f'{total:,}' if len(candidates) == total else f'{len(candidates):,} looked at, best first, of {total:,}'
-    outcome = step['stopped'] and f'stopped: {step["stopped"]}'
-    summary = f'{plots.label(t)}: {legal:,} of {seen} neighbours legal; ' + (outcome or f'the move has cosine {step["cosine"]:.3f}')
+    seen = (f'{legal:,} of {total:,} neighbours legal' if len(candidates) == total else
+            f'{len(candidates):,} of {total:,} neighbours looked at, best first, {legal:,} of them legal')
+    outcome = f'stopped: {step["stopped"]}' if step['stopped'] else f'the move has cosine {step["cosine"]:.3f}'
     rows, classes = [], []
     for c in candidates:
         taken = c['gamma'] == step['gamma']
@@ -348,22 +345,21 @@ def neighbours(t: int, step: dict[str, Any]) -> Html:
                      *(readable(c['costs'][name]) if c['costs'] else '–' for name in costs),
                      'chosen' if taken else c['rejected'] or 'legal'])
         classes.append('chosen' if taken else 'rejected' if c['rejected'] else 'legal')
-    return tag('details', tag('summary', summary), table([*names, 'cosine', *costs, 'verdict'], rows, classes))
+    listed = table([*names, 'cosine', *costs, 'verdict'], rows, classes)
+    return tag('details', tag('summary', f'{plots.label(t)}: {seen}; {outcome}'), listed)
 
 
 def training(run: Run) -> Html:
     if not run.losses:
         return Html()
-    supernets = {plots.label(int(name.partition('_')[2])): curve for name, curve in run.losses.items() if name.startswith('supernet_')}
-    alone = {name: curve for name, curve in run.losses.items() if not name.startswith('supernet_')}
+    supernets = {plots.label(order(name)[1]): curve for name, curve in run.losses.items() if order(name)[0] == 0}
     named = {'retrain': 'winner', 'baseline': 'hand-made'}
-    colors = {'retrain': plots.WINNER, 'baseline': plots.BASELINE}
+    alone = {named[name]: curve for name, curve in run.losses.items() if name in named}
+    colors = [plots.WINNER if name == 'winner' else plots.BASELINE for name in alone]
     panels = []
-    for caption, curves, palette in (
-            ('Supernets', supernets, plots.colors(len(supernets))),
-            ('Trained alone', {named.get(n, n): c for n, c in alone.items()}, [colors.get(n, plots.BLUE) for n in alone])):
+    for caption, curves, palette in (('Supernets', supernets, plots.colors(len(supernets))), ('Trained alone', alone, colors)):
         if curves:
-            panels.append(figure(caption, plots.panel(plots.draw_losses, curves, palette, width=5, height=3), ', '.join(
+            panels.append(figure(caption, plots.panel(plots.draw_losses, curves, palette, width=4.3, height=2.7), ', '.join(
                 f'{name}: {len(steps):,} steps, last loss {losses[-1]:.3f}' for name, (steps, losses) in curves.items())))
     return section('Training', tag('p', 'Loss of every step, faint, and its moving average.'),
                    tag('div', *panels, class_='panels two'))
@@ -374,12 +370,12 @@ def population(run: Run) -> Html:
         return Html()
     members, best, limits = run.evolution['members'], run.evolution['best'], dict(run.budget.limits)
     panels = [figure(f'Accuracy against {cost}', plots.panel(plots.draw_population, cost, members, best, limits.get(cost),
-                                                             width=5, height=3.4),
+                                                             width=4.3, height=3),
                      f'{len(members)} architectures; the winner: {best["accuracy"]:.2%} with {best["costs"][cost]:,.0f} {cost}')
               for cost in (limits or ['params'])]
-    told = (f'{len(members):,} architectures of the last space scored with its supernet on the search split; the evolution ended '
-            f'after {run.evolution["stopped"]}. The winner had {best["accuracy"]:.2%}, came by {best["origin"]} in generation '
-            f'{best["generation"]}.')
+    told = (f'{len(members):,} architectures of the last space scored with its supernet on the search split; the evolution '
+            f'ended after {run.evolution["stopped"]}. The winner had {best["accuracy"]:.2%} and came by {best["origin"]} in '
+            f'generation {best["generation"]}.')
     return section('The evolution', tag('p', told), tag('div', *panels, class_='panels two'))
 
 
@@ -394,8 +390,9 @@ def settings(run: Run) -> Html:
         else:
             lines.append(f'{path} = {json.dumps(value)}')
     visit(run.config, '')
-    visit(run.data, 'the data: ')
-    return section('Settings', tag('details', tag('summary', f'The {len(lines)} resolved values'), tag('pre', '\n'.join(lines))))
+    visit(run.data.get('digest'), 'data.digest')
+    summary = tag('summary', f'The {len(lines)} resolved values')
+    return section('Settings', tag('details', summary, tag('pre', '\n'.join(lines))))
 
 
 CSS = """
@@ -409,11 +406,11 @@ h3 { font-size: 15px; margin: 0 }
 p { margin: 6px 0 12px; max-width: 84ch }
 .facts, .faint { color: var(--faint) }
 .verdict { border-left: 4px solid #0072B2; padding-left: 12px; margin: 16px 0 }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); gap: 16px 24px; margin: 12px 0 }
+.panels { display: grid; gap: 16px 24px; margin: 12px 0 }
+.panels { grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)) }
 .panels.two { grid-template-columns: repeat(auto-fill, minmax(min(450px, 100%), 1fr)) }
 .panels.one { grid-template-columns: minmax(0, 1fr) }
-.card { border: 1px solid var(--line); border-top: 4px solid var(--line); border-radius: 6px; padding: 12px 16px; margin: 12px 0; min-width: 0 }
-.panels > .card { margin: 0 }
+.card { border: 1px solid var(--line); border-top-width: 4px; border-radius: 6px; padding: 12px 16px; min-width: 0 }
 .card.winner { border-top-color: var(--winner) }
 .card.baseline { border-top-color: var(--baseline) }
 .card p, .card ul { margin: 4px 0; font-size: 14px }
@@ -426,7 +423,8 @@ svg { display: block; width: 100%; height: auto; max-width: 560px }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid #eeeeee; vertical-align: top }
 th { font-weight: 600; color: var(--faint); white-space: nowrap }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right }
+.number, .whole, details td { white-space: nowrap }
 .strip th, .strip td { text-align: center; padding: 4px 8px; min-width: 38px; border: 2px solid #ffffff }
 .strip th:first-child { text-align: left; padding-left: 0 }
 .strip td { background: rgb(0 114 178 / calc(8% + 42% * var(--level))); border-radius: 5px }

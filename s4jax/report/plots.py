@@ -57,7 +57,7 @@ def svg(figure: Figure) -> str:
     text = re.sub(r'<metadata>.*?</metadata>\s*', '', text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', '<g', text)                              # figure_1, axes_1, … once per figure
     text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
-    return re.sub(r"font: ([^;\"]*?)'[^;\"]*", r'font: \1system-ui, sans-serif', text)
+    return re.sub(r"'DejaVu Sans'(, '[^']*')*, sans-serif", 'system-ui, sans-serif', text)
 
 
 def png(figure: Figure) -> bytes:
@@ -77,7 +77,7 @@ def colors(count: int) -> list:
 
 def spaces_axis(axes: Axes, count: int) -> None:
     """One place for each space; of many only some are named."""
-    every = -(-count // 12)
+    every = -(-count // 6)
     axes.set_xticks(range(0, count, every), [label(t) for t in range(0, count, every)])
     axes.set_xlim(-0.6, count - 0.4)
     axes.tick_params(axis='x', length=0)
@@ -86,7 +86,8 @@ def spaces_axis(axes: Axes, count: int) -> None:
 def draw_range(axes: Axes, dimensions: Sequence[Dimension], winner: Sequence[float] = ()) -> None:
     """The interval of one dimension in every space, a dot for each choice; what the winner uses beside the last."""
     for t, (dimension, color) in enumerate(zip(dimensions, colors(len(dimensions)))):
-        axes.plot([t, t], [dimension.lower, dimension.upper], color=color, linewidth=9, solid_capstyle='round')
+        axes.plot([t, t], [dimension.lower, dimension.upper], color=color, solid_capstyle='round',
+                  linewidth=min(11, 66 / len(dimensions)))
         if len(dimension.values) <= 16:
             axes.plot([t] * len(dimension.values), dimension.values, '.', color='white', markersize=5, markeredgewidth=0)
     spaces_axis(axes, len(dimensions))
@@ -98,10 +99,7 @@ def draw_range(axes: Axes, dimensions: Sequence[Dimension], winner: Sequence[flo
     values = sorted({value for dimension in dimensions for value in dimension.values})
     margin = 0.6 * dimensions[0].step + 0.06 * (values[-1] - values[0])
     axes.set_ylim(values[0] - margin, values[-1] + margin)
-    if len(values) <= 8:
-        axes.yaxis.set_major_locator(FixedLocator(values))
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=all(value == int(value) for value in values)))
+    axes.yaxis.set_major_locator(FixedLocator(values[::-(-len(values) // 8)]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: readable(value)))
     axes.grid(axis='y', color=FAINT, linewidth=0.6)
 
@@ -226,12 +224,12 @@ def draw_accuracies(axes: Axes, rows: Sequence[tuple[str, float, tuple[float, fl
 
 
 def overview(ranges: dict[str, Sequence[Dimension]], winner: dict[str, Sequence[float]], sizes: dict[str, Sequence],
-             limits: dict[str, float], members: Sequence[dict], best: dict | None) -> Figure:
+             limits: dict[str, float], evolution: dict[str, Any] | None) -> Figure:
     """The trajectory of the space beside the population, as one picture for a README."""
     count = len(ranges) + len(limits)
-    columns = 3 if count > 4 else 2
+    columns = max(2, -(-count // (2 if count <= 6 else 3)))
     rows = -(-count // columns)
-    widths = [2.1 * columns, 5.0][:1 + bool(members)]
+    widths = [2.1 * columns] + [5.0] * (evolution is not None)
     figure = Figure((sum(widths), max(4.2, 2 * rows)))
     left, *right = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths, wspace=0.04)[0]
     axes = iter(left.subplots(rows, columns, squeeze=False).flat)
@@ -246,9 +244,9 @@ def overview(ranges: dict[str, Sequence[Dimension]], winner: dict[str, Sequence[
         here.set_ylabel('')
     for here in axes:
         here.set_visible(False)
-    if members:
+    if evolution:
         here = right[0].subplots()
         cost = next(iter(limits), 'params')
-        draw_population(here, cost, members, best, limits.get(cost))
+        draw_population(here, cost, evolution['members'], evolution['best'], limits.get(cost))
         here.set_title('Evolution in the last space', pad=18)
     return figure

@@ -1,0 +1,156 @@
+"""Masked = sliced = static = extracted: values and gradients, over random architectures and random weights."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s4jax import elastic
+from s4jax.models import FAMILIES
+from s4jax.pipeline import subnet_sizes
+from s4jax.space import Dimension, SearchSpace
+
+SMALL = {
+    'vit': (dict(image_size=8, channels=1, patch=2, head_dim=8, classes=5), (
+        Dimension('embed_dim', 16, 32, 8), Dimension('depth', 1, 3, 1), Dimension('num_heads', 1, 3, 1, per_block=True),
+        Dimension('mlp_ratio', 1.5, 2.5, 0.5, per_block=True))),
+}
+
+
+class Case:
+    """A family's supernet with random weights everywhere (an initial scale of 1 or bias of 0 would hide a wrong slice)."""
+
+    def __init__(self, name):
+        facts, dimensions = SMALL[name]
+        self.family = FAMILIES[name]
+        self.space = SearchSpace(dimensions, self.family.stages(tuple(d.name for d in dimensions)))
+        self.architecture = functools.partial(self.family.architecture, **facts)
+        self.widest = self.architecture(self.space.largest())
+        self.model = self.family.Model(self.widest, drop_path=0.4)
+        rng = np.random.default_rng(0)
+        self.images = rng.normal(size=(3, facts['image_size'], facts['image_size'], facts['channels'])).astype(np.float32)
+        self.variables = self.filled(self.model, rng)
+        self.weights = rng.normal(size=(3, facts['classes'])).astype(np.float32)
+        self.key = jax.random.key(7)
+
+    def filled(self, model, rng):
+        shapes = jax.eval_shape(model.init, jax.random.key(0), self.images)
+        return jax.tree.map(lambda s: np.float32(rng.normal(size=s.shape) * 0.4), shapes)
+
+    def sizes(self, execution, choices):
+        if execution == 'fixed':
+            return elastic.fixed(self.family.sizes_of(self.architecture(choices)))
+        return subnet_sizes(self.space, self.architecture, self.family.sizes_of, execution, choices)
+
+    @functools.cached_property
+    def value_and_grad(self):
+        def loss(variables, sizes):
+            logits = self.model.apply(variables, self.images, sizes, self.key)
+            return jnp.sum(logits * self.weights), logits
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+@pytest.fixture(scope='module', params=SMALL)
+def case(request):
+    return Case(request.param)
+
+
+def close(a, b, tolerance=2e-4):
+    scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(b))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(1, scale)), a, b)
+
+
+def test_masked_and_sliced_equal_static_in_values_and_gradients(case):
+    """With stochastic depth on: its draws must not depend on how a subnet is run."""
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        choices = case.space.sample(rng)
+        (_, logits), gradients = case.value_and_grad(case.variables, case.sizes('fixed', choices))
+        for execution in ('masked', 'sliced'):
+            (_, other), others = case.value_and_grad(case.variables, case.sizes(execution, choices))
+            close(other, logits)
+            close(others, gradients)
+
+
+def test_gradients_are_exactly_zero_outside_the_prefix(case):
+    choices = case.space.cut({d.name: (d.values[0],) * case.space.blocks(d, case.space.largest()) if d.per_block else d.values[0]
+                              for d in case.space.dimensions})
+    small = jax.eval_shape(case.family.Model(case.architecture(choices)).init, jax.random.key(0), case.images)['params']
+    for execution in ('fixed', 'masked', 'sliced'):
+        _, gradients = case.value_and_grad(case.variables, case.sizes(execution, choices))
+        outside = jax.tree.map(np.array, gradients['params'])
+        for name, leaf in outside.items():
+            if name != 'blocks':
+                jax.tree.map(lambda a, s: a.__setitem__(tuple(map(slice, s.shape)), 0), leaf, small[name])
+        blocks = elastic.split_blocks(outside['blocks'])
+        shapes = elastic.split_blocks(jax.tree.map(lambda s: np.zeros(s.shape), small['blocks']))
+        for block, shape in zip(blocks, shapes):
+            jax.tree.map(lambda a, s: a.__setitem__(tuple(map(slice, s.shape)), 0), block, shape)
+        rest = [outside[name] for name in outside if name != 'blocks'] + blocks
+        assert all(not np.any(leaf) for leaf in jax.tree.leaves(rest)), execution
+        assert np.any(gradients['params']['head']['kernel'])
+
+
+def test_extracted_model_equals_the_subnet(case):
+    rng = np.random.default_rng(2)
+    for _ in range(4):
+        choices = case.space.sample(rng)
+        alone = case.family.Model(case.architecture(choices))
+        target = case.filled(alone, rng)
+        params = elastic.inherit(case.variables['params'], target['params'])
+        logits = alone.apply(case.variables | {'params': params}, case.images)
+        close(logits, case.model.apply(case.variables, case.images, case.sizes('masked', choices)), 1e-5)
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == case.family.params(case.architecture(choices))
+
+
+def test_many_architectures_at_once_equal_one_by_one(case):
+    rng = np.random.default_rng(3)
+    several = [case.space.sample(rng) for _ in range(5)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(case.sizes('masked', choices) for choices in several))
+    together = jax.jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.images, stacked)
+    for logits, choices in zip(together, several):
+        close(logits, case.model.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
+
+
+def test_a_larger_supernet_inherits_and_a_smaller_one_is_cut(case):
+    rng = np.random.default_rng(4)
+    choices = case.space.sample(rng)
+    grown = case.space.moved((1,) * len(case.space.dimensions))
+    target = case.filled(case.family.Model(case.architecture(grown.largest())), rng)['params']
+    inherited = elastic.inherit(case.variables['params'], target)
+    model = case.family.Model(case.architecture(grown.largest()))
+    logits = model.apply({'params': inherited}, case.images, case.sizes('fixed', choices))
+    close(logits, case.model.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
+    close(elastic.inherit(inherited, case.variables['params']), case.variables['params'], 0)
+
+
+def test_compilations_are_few(case):
+    """One program for all masked subnets, one per width for sliced ones."""
+    rng = np.random.default_rng(5)
+    for execution in ('masked', 'sliced'):
+        compiled = jax.jit(lambda variables, sizes: case.model.apply(variables, case.images, sizes))
+        sampled = [case.space.sample(rng) for _ in range(12)]
+        for choices in sampled:
+            compiled(case.variables, case.sizes(execution, choices))
+        widths = len({choices['embed_dim'] for choices in sampled})
+        assert compiled._cache_size() == (1 if execution == 'masked' else widths)
+
+
+def test_prefix():
+    array = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(elastic.prefix(jnp.asarray(array), 2, 3), array[:, :2, :3])
+    masked = elastic.prefix(jnp.asarray(array), jnp.asarray(2), jnp.asarray(3))
+    expected = np.zeros_like(array)
+    expected[:, :2, :3] = array[:, :2, :3]
+    np.testing.assert_array_equal(masked, expected)
+    with pytest.raises(ValueError, match='a prefix of 5 exceeds the axis of 4'):
+        elastic.prefix(jnp.asarray(array), 5)
+
+
+def test_drop_path_is_linear_over_the_depth_and_keeps_the_mean():
+    factors = np.asarray(elastic.drop_path(jax.random.key(0), 0.5, 5, 4000))
+    kept = (factors > 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(kept, 1 - np.linspace(0, 0.5, 5), atol=0.02)
+    np.testing.assert_allclose(factors.mean(axis=(1, 2)), 1, atol=0.04)
