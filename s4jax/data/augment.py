@@ -1,7 +1,7 @@
-"""Augmentation on the device, of whole batches and without branches: crop, flip, RandAugment, erasing, mixing.
+"""Augmentation on the device, of whole batches, without branches: crop, flip, RandAugment, erasing, mixing.
 
-The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does. Randomness is
-drawn for the global batch from the key passed, so the result does not depend on how many devices share the batch.
+The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does. Randomness
+is drawn for the global batch from the key passed, so it does not matter how many devices share the batch.
 """
 
 import jax
@@ -22,14 +22,13 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
                 crop='resized', scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), padding=0, flip=True,
                 rand_augment='m9-mstd0.5-inc1',
                 erasing=0.25, mixup=0.8, cutmix=1.0, switch=0.5, smoothing=0.1, shards=1):
-    """uint8 images (B, H, W, C) at storage resolution and int labels (B,) to float32 images (B, S, S, C) and soft
-    targets (B, classes).
+    """uint8 images (B, H, W, C) and int labels (B,) to float32 images (B, S, S, C) and soft targets (B, classes).
 
     crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, bordered by
     `padding` black pixels, cropped back) or 'none' (resized). mean, std: one per channel, of values in [0, 1].
-    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix: their Beta
-    parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how many devices the
-    batch lies, which changes where work is done but no result.
+    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix: their
+    Beta parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how many
+    devices the batch lies, which changes where work is done but no result.
     """
     policy = randaugment.parse_policy(rand_augment) if rand_augment else None
     crop_key, flip_key, policy_key, erase_key, mix_key = jax.random.split(key, 5)
@@ -64,8 +63,8 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
 
 
 def eval_batch(images, *, image_size, mean, std, crop_fraction=1.0):
-    """uint8 images (B, H, W, C) to float32 (B, S, S, C): the short side resized to image_size / crop_fraction, the
-    centre cropped, normalised. An image that has this size already is only normalised."""
+    """uint8 images (B, H, W, C) to float32 (B, S, S, C): the short side resized to image_size / crop_fraction,
+    the centre cropped, normalised. An image that has this size already is only normalised."""
     if not 0 < crop_fraction <= 1:
         raise UsageError(f'crop_fraction={crop_fraction} is not above 0 and at most 1')
     batch, height, width, _ = images.shape
@@ -89,7 +88,7 @@ def normalise(images, mean, std):
 
 
 def random_box(key, batch, height, width, scale, ratio):
-    """top, left, height, width (B,) int32 of torchvision's RandomResizedCrop: the first of 10 draws that fits."""
+    """top, left, height, width (B,) int32 as RandomResizedCrop of torchvision: the first of 10 draws to fit."""
     shape_key, place_key = jax.random.split(key)
     tall, wide = _random_sizes(shape_key, batch, height * width, scale, ratio)   # ratio: width to height
     fits, wide, tall = _first((wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall)
@@ -103,8 +102,8 @@ def random_box(key, batch, height, width, scale, ratio):
 
 
 def _random_sizes(key, batch, area, scale, ratio):
-    """Two sides (TRIES, B), whole numbers: their product uniform in `scale` of the area, the second over the first
-    log-uniform in `ratio`."""
+    """Two sides (TRIES, B), whole numbers: their product uniform in `scale` of the area, the second over the
+    first log-uniform in `ratio`."""
     area_key, ratio_key = jax.random.split(key)
     area = area * jax.random.uniform(area_key, (TRIES, batch), minval=scale[0], maxval=scale[1])
     low, high = np.log(ratio)
@@ -115,7 +114,8 @@ def _random_sizes(key, batch, area, scale, ratio):
 def _first(valid, *candidates):
     """Whether any of the candidates (TRIES, B) is valid (B,), then the first that is, as int32."""
     first = jnp.argmax(valid, axis=0)[None]
-    return jnp.any(valid, axis=0), *(jnp.take_along_axis(a, first, axis=0)[0].astype(jnp.int32) for a in candidates)
+    taken = (jnp.take_along_axis(a, first, axis=0)[0].astype(jnp.int32) for a in candidates)
+    return jnp.any(valid, axis=0), *taken
 
 
 def _place(key, *room):
@@ -127,29 +127,22 @@ def _place(key, *room):
 def resize_weights(size_in, size_out, start, length):
     """(…, size_out, size_in) weights that resize the pixels [start, start + length) of an axis to size_out.
 
-    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing outside the
-    box counts, as if it had been cropped before.
+    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing outside
+    the box counts, as if it had been cropped before.
     """
     start, length = (jnp.asarray(a, jnp.int32)[..., None, None] for a in (start, length))
-    # the centre of output pixel i is at (2i + 1)·length / (2·size_out): whole part and rest, exact in integers
+    # output pixel i has its centre at (2i + 1)·length / (2·size_out): whole part and rest, exact in integers
     twice = (2 * jnp.arange(size_out, dtype=jnp.int32)[:, None] + 1) * length
     whole, rest = twice // (2 * size_out), twice % (2 * size_out)
     pixel = jnp.arange(size_in, dtype=jnp.int32) - start
     distance = (pixel - whole).astype(jnp.float32) + 0.5 - rest / (2 * size_out)
-    weights = cubic(distance / jnp.maximum(1, length / size_out), -0.5)
+    weights = randaugment.cubic(distance / jnp.maximum(1, length / size_out), -0.5)
     weights = jnp.where((pixel >= 0) & (pixel < length), weights, 0)
     return weights / jnp.sum(weights, axis=-1, keepdims=True)
 
 
-def cubic(distance, a):
-    """Keys' cubic kernel: 1 at 0, nothing from 2 on."""
-    d = jnp.abs(distance)
-    return jnp.where(d < 1, ((a + 2) * d - (a + 3)) * d * d + 1,
-                     jnp.where(d < 2, (((d - 5) * d + 8) * d - 4) * a, 0))
-
-
 def _moved(weights, by):
-    """Weights (S, size) as (B, S, size), output pixel i now the old i + by (B,), or black where there is none."""
+    """Weights (S, size) as (B, S, size): output pixel i is the old i + by (B,), or black where there is none."""
     size = len(weights)
     source = jnp.arange(size) + by[:, None]
     return jnp.where(((source >= 0) & (source < size))[..., None], weights[jnp.clip(source, 0, size - 1)], 0)
@@ -158,8 +151,8 @@ def _moved(weights, by):
 def resample(images, rows, columns):
     """uint8 (B, H, W, C) to uint8 planes (B, C, S, T) by weights (B, S, H) and (B, T, W).
 
-    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest' because accelerators
-    would otherwise round the weights to 8 or 10 bits.
+    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest', or accelerators
+    would round the weights to 8 or 10 bits.
     """
     product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision='highest') + 0.5), 0, 255)
     batch, height, width, channels = images.shape
@@ -171,8 +164,7 @@ def resample(images, rows, columns):
 
 
 def erase(key, pixels, probability, shards=1):
-    """timm's RandomErasing in 'pixel' mode: with `probability`, one box of an image (B, S, S, C) turns into normal
-    noise."""
+    """With `probability`, a box of an image (B, S, S, C) becomes normal noise: timm's RandomErasing, mode 'pixel'."""
     batch, height, width, channels = pixels.shape
     erase_key, shape_key, place_key, noise_key = jax.random.split(key, 4)
     wide, tall = _random_sizes(shape_key, batch, height * width, ERASED_AREA, ERASED_RATIO)
@@ -180,7 +172,7 @@ def erase(key, pixels, probability, shards=1):
     top, left = _place(place_key, height - tall, width - wide)
     erased = fits & jax.random.bernoulli(erase_key, probability, (batch,))
 
-    # normal numbers cost more than all the rest: a large batch reads them from one field, each image elsewhere
+    # normal numbers cost more than all the rest: a large batch reads them from one field, each image its part
     one = height * width * channels
     drawn = min(batch * one, one + SPARE_NOISE)
     field = jax.random.normal(noise_key, (drawn,))
@@ -196,15 +188,15 @@ def erase(key, pixels, probability, shards=1):
 
 def _box(height, width, top, left, tall, wide):
     """(B, height, width) bool: inside the boxes, each argument (B,)."""
-    y, x, (top, left, tall, wide) = np.arange(height), np.arange(width), (a[:, None] for a in (top, left, tall, wide))
-    rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
+    within = lambda size, first, length: (jnp.arange(size) >= first) & (jnp.arange(size) < first + length)
+    rows, columns = within(height, top[:, None], tall[:, None]), within(width, left[:, None], wide[:, None])
     return rows[:, :, None] & columns[:, None, :]
 
 
 def mix(key, pixels, targets, mixup, cutmix, switch):
     """Mixup or cutmix of the batch with itself reversed, one λ and one box for all, as timm's mode 'batch'.
 
-    The share of an image's own target is exactly the share of its own pixels, so λ of cutmix is corrected to the box.
+    The share of its own target is exactly the share of its own pixels: λ of cutmix is corrected to the box.
     """
     beta_key, switch_key, place_key = jax.random.split(key, 3)
     _, height, width, _ = pixels.shape

@@ -1,7 +1,7 @@
 """RandAugment on the device: timm's 15 'increasing' operations on a batch of uint8 images, after Pillow.
 
 The operations are those of `rand-m9-mstd0.5-inc1` (Cubuk et al., arXiv:1909.13719, in timm's variant, which
-AutoFormer trains with). Each is one of three vectorised primitives, so that no image takes a branch of its own:
+AutoFormer trains with). Each is one of three vectorised primitives, so no image takes a branch of its own:
 
   table   a new value for each of the 256 old ones, per channel: equalize, invert, posterize, contrast, …
   blend   a mix of the image with a degenerate one: colour (with its grey), sharpness (with its blur)
@@ -23,7 +23,8 @@ from s4jax.errors import UsageError
 
 # In timm's order. The index of an operation is what the arrays `op` below hold; -1 is none at all.
 OPERATIONS = ('autocontrast', 'equalize', 'invert', 'rotate', 'posterize', 'solarize', 'solarize_add',
-              'colour', 'contrast', 'brightness', 'sharpness', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
+              'colour', 'contrast', 'brightness', 'sharpness', 'shear_x', 'shear_y', 'translate_x',
+              'translate_y')
 TABLES = ('autocontrast', 'invert', 'posterize', 'solarize', 'solarize_add', 'contrast', 'brightness')
 BLENDS = ('colour', 'sharpness')
 SHEARS = ('shear_x', 'shear_y', 'translate_x', 'translate_y')
@@ -35,28 +36,30 @@ VALUES_AT_ONCE = 2 ** 15, 2 ** 20   # that a primitive works on: fewer are not w
 
 
 class Policy(NamedTuple):
-    """`layers` operations one after the other, each of magnitude normal(magnitude, std) clipped to [0, 10]."""
+    """`layers` operations in a row, each of a magnitude drawn from normal(magnitude, std) and cut to [0, 10]."""
     magnitude: float
     std: float = 0.0
     layers: int = 2
 
 
 def parse_policy(text):
-    """timm's string for RandAugment, such as 'm9-mstd0.5-inc1' (a leading 'rand-' is allowed), as a Policy."""
-    parts = dict(re.findall(r'(?:^|-)(m|mstd|n|inc)(\d+(?:\.\d+)?)(?=-|$)', text.removeprefix('rand-')))
-    understood = '-'.join(name + value for name, value in parts.items()) == text.removeprefix('rand-')
-    magnitude, std, layers = (float(parts.get(name, default)) for name, default in (('m', -1), ('mstd', 0), ('n', 2)))
+    """timm's string for RandAugment, such as 'm9-mstd0.5-inc1' or 'rand-m9-n2-mstd0.5-inc1', as a Policy."""
+    text = text.removeprefix('rand-')
+    parts = dict(re.findall(r'(?:^|-)(mstd|inc|m|n)(\d+(?:\.\d+)?)(?=-|$)', text))
+    understood = '-'.join(name + value for name, value in parts.items()) == text
+    magnitude, std = float(parts.get('m', -1)), float(parts.get('mstd', 0))
     # timm takes other scales without inc1, and a uniform magnitude where mstd is above 100
-    if not (understood and parts.get('inc') == '1' and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100
-            and layers in (1, 2, 3, 4)):
+    if not (understood and parts.get('inc') == '1' and parts.get('n', '2').isdigit()
+            and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100):
         raise UsageError(
-            f"rand_augment='{text}' is not known: write '' for none, or 'm9-mstd0.5-inc1': m and the magnitude (0 to "
-            f"{MAX_MAGNITUDE}), mstd and its standard deviation, inc1, and n with the number of operations (2 if absent)")
-    return Policy(magnitude, std, int(layers))
+            f"rand_augment='{text}' is not known: write '' for none, or as in 'm9-mstd0.5-inc1' m with a magnitude "
+            f'from 0 to {MAX_MAGNITUDE}, mstd with its standard deviation (0 if absent), n with the number of '
+            f'operations (2 if absent) and inc1, joined by hyphens')
+    return Policy(magnitude, std, int(parts.get('n', '2')))
 
 
 def draw(key, batch, policy):
-    """What to do to each image: op (layers, B), -1 for nothing; magnitude (layers, B); negate (layers, B) bool."""
+    """What each image is to undergo: op (-1 for nothing), magnitude, negate (bool), each (layers, B)."""
     shape = (policy.layers, batch)
     op_key, apply_key, magnitude_key, sign_key = jax.random.split(key, 4)
     op = jax.random.randint(op_key, shape, 0, len(OPERATIONS))
@@ -67,7 +70,7 @@ def draw(key, batch, policy):
 
 
 def rand_augment(key, images, policy, fill, shards=1):
-    """A policy's operations drawn and applied; images uint8 (B, C, S, S); the rest as in `apply_operations`."""
+    """A policy's operations drawn and applied to uint8 (B, C, S, S); the rest as in `apply_operations`."""
     def layer(images, drawn):
         return apply_operations(images, *drawn, fill=fill, shards=shards), None
     return lax.scan(layer, images, draw(key, len(images), policy))[0]
@@ -77,8 +80,8 @@ def apply_operations(images, op, magnitude, negate, fill, shards=1):
     """One operation per image.
 
     images uint8 (B, C, S, S); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10]; negate (B,)
-    bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows outside
-    the image. The batch lies on `shards` devices: this moves work, never a result.
+    bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows
+    outside the image. The batch lies on `shards` devices: this moves work, never a result.
     """
     signed = jnp.where(negate, -magnitude, magnitude) / MAX_MAGNITUDE
     # a blend keeps this much of the image: 1 is no change; 0.1 to 1.9
@@ -106,8 +109,8 @@ def _is(op, names):
 def where_needed(needed, share, primitive, images, arguments, shards):
     """`primitive(images, *arguments)` on the images that need it, the others as they are.
 
-    Few do (about `share` of them; a warp: one in six), so they are taken a few at a time, from each shard its own.
-    The number of steps depends on the data; what happens to an image does not depend on the others.
+    Few do (about `share` of them; a warp: one in six), so they are taken a few at a time, from each shard its
+    own. The number of steps depends on the data; what happens to an image does not depend on the others.
     """
     batch, *shape = images.shape
     if batch % shards:
@@ -118,7 +121,7 @@ def where_needed(needed, share, primitive, images, arguments, shards):
     needed, images, arguments = jax.tree.map(lambda a: a.reshape(shards, held, *a.shape[1:]),
                                              (needed, images, arguments))
 
-    # the rows that need it come first; the others are `held`, beyond the end: read as the last row, never written
+    # rows that need it come first; the others are `held`, beyond the end: read as the last row, never written
     rows = jnp.sort(jnp.where(needed, jnp.arange(held), held), axis=1)
     rows = jnp.pad(rows, ((0, 0), (0, -held % step)), constant_values=held)
     steps = -(-jnp.max(jnp.sum(needed, axis=1)) // step)
@@ -147,7 +150,7 @@ def _grey(images):
 
 
 def _mix(degenerate, images, factor):
-    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond, float32 as there."""
+    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond; float32 as there."""
     return _level(degenerate + factor * (images - degenerate))
 
 
@@ -173,7 +176,7 @@ def _equalized(images):
 
 
 def _tabled(images, op, magnitude, factor):
-    """The operations that are a table and need no histogram: all tables, of which each image takes its own."""
+    """The operations that are a table and need no histogram: all tables are made, each image takes its own."""
     count, channels, height, width = images.shape
     value = jnp.arange(256)
     per_image = lambda a: a[:, None, None]
@@ -202,7 +205,7 @@ def _tabled(images, op, magnitude, factor):
 
 
 def _blended(images, colour, factor):
-    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5, of 13; the border is kept)."""
+    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5; the border is kept)."""
     per_image = lambda a: a[:, None, None, None]
     values = images.astype(jnp.float32)
     rows = values + jnp.roll(values, 1, axis=2) + jnp.roll(values, -1, axis=2)
@@ -213,13 +216,15 @@ def _blended(images, colour, factor):
     return _mix(degenerate, values, per_image(factor))
 
 
-def _cubic(t):
-    """Weights of the 4 neighbours at distances 1 + t, t, 1 - t, 2 - t, for a = -1 as in Pillow's transforms."""
-    return (t * (-1 + t * (2 - t)), 1 + t * t * (t - 2), t * (1 + t * (1 - t)), t * t * (t - 1))
+def cubic(distance, a):
+    """Keys' interpolation kernel: 1 at 0, nothing from 2 on. Pillow resizes with a = -0.5 and transforms with -1."""
+    d = jnp.abs(distance)
+    return jnp.where(d < 1, ((a + 2) * d - (a + 3)) * d * d + 1,
+                     jnp.where(d < 2, (((d - 5) * d + 8) * d - 4) * a, 0))
 
 
 def _sheared(fill, images, horizontal, slope, offset):
-    """Shears and translations: every column moves by itself along y (of the transposed image for those along x)."""
+    """Shears and translations: every column moves by itself along y (those along x: of the transposed image)."""
     horizontal, slope, offset = (a[:, None, None] for a in (horizontal, slope, offset))
     turned = lambda images: jnp.where(horizontal[..., None], jnp.swapaxes(images, 2, 3), images)
     x = jnp.arange(images.shape[-1]) + 0.5
@@ -234,19 +239,19 @@ def _rotated(fill, images, cos, sin):
 
 
 def _interpolated(fill, images, from_x, from_y, columns=(0, 1, 2, 3)):
-    """Pillow's BICUBIC transform: the images (N, C, S, S) at places (N, S, S); pixel centres are whole numbers + 1/2.
+    """The images (N, C, S, S) at places (N, S, S), where pixel i has its centre at i + 1/2: Pillow's BICUBIC.
 
-    4 x 4 neighbours, those beyond the border repeated from it; `fill` where the place itself is outside. columns:
-    which of the 4 count; where from_x is a pixel's centre, the second alone.
+    4 x 4 neighbours, those beyond the border repeated from it; `fill` where the place itself is outside.
+    columns: which of the 4 count; where from_x is a pixel's centre, the second alone.
     """
     count, channels, size, _ = images.shape
     from_x, from_y = (jnp.broadcast_to(a, (count, size, size)) for a in (from_x, from_y))
     inside = ((from_x >= 0) & (from_x < size) & (from_y >= 0) & (from_y < size)).reshape(count, -1)
     from_x, from_y = (jnp.clip(a, 0, size).reshape(count, -1) - 0.5 for a in (from_x, from_y))
     left, top = jnp.floor(from_x), jnp.floor(from_y)
-    weights_x, weights_y = _cubic(from_x - left), _cubic(from_y - top)
+    weights_x, weights_y = ([cubic(t + 1 - i, -1) for i in range(4)] for t in (from_x - left, from_y - top))
 
-    # a read costs more than what is done with it, so 4 rows lie in one 32-bit word and the words are read together
+    # a read costs more than what is done with it: so 4 rows lie in one 32-bit word, and words are read together
     padded = jnp.pad(images, ((0, 0), (0, 0), (2, 3), (2, 2)), mode='edge').astype(jnp.uint32)
     words = sum(padded[:, :, row:row + size + 2] << (8 * row) for row in range(4))
     first = ((top + 1) * (size + 4) + left + 1 + columns[0]).astype(jnp.uint32)

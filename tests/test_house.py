@@ -1,0 +1,68 @@
+"""The house's order: imports run downward, each library is known to one file."""
+
+import ast
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / 's4jax'
+# a module may import those of the lines below its own
+STOREYS = [
+    ['main', 'count'], ['pipeline'], ['job'], ['report'], ['explore', 'evolve', 'train', 'evaluate', 'progress', 'data', 'interop'],
+    ['models'], ['elastic', 'budget', 'fold', 'mesh', 'seeds', 'space'], ['errors'],
+]
+BESIDE = {('explore', 'budget'), ('data', 'data'), ('models', 'models'), ('report', 'report'), ('interop', 'interop')}
+OWNERS = {'orbax': {'fold'}, 'tensorflow_datasets': {'data'}, 'grain': {'data'}, 'absl': {'main'}, 'ml_collections': {'main'},
+          'matplotlib': {'report'}, 'tensorboardX': {'report'}, 'optax': {'train'}, 'tqdm': {'progress', 'data'}}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob('*.py')):
+        parts = path.relative_to(PACKAGE).with_suffix('').parts
+        if parts != ('__init__',):
+            yield parts[0], path
+
+
+def imports(path):
+    """(name, module of s4jax or None) of everything imported anywhere in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import'
+            if node.module == 's4jax':
+                yield from ((f's4jax.{alias.name}', alias.name) for alias in node.names)
+            elif node.module.startswith('s4jax.'):
+                yield node.module, node.module.split('.')[1]
+            else:
+                yield node.module, None
+
+
+def test_imports_run_downward():
+    storey = {name: level for level, names in enumerate(STOREYS) for name in names}
+    seen = 0
+    for name, path in modules():
+        for _, target in imports(path):
+            if target is not None and target != name:
+                assert storey[name] < storey[target], f'{path.name} imports {target}, which is not below it'
+                seen += 1
+    assert seen > 20
+    assert set(storey) == {name for name, _ in modules()}
+
+
+def test_explorer_and_evolution_know_no_framework():
+    for name in ('explore', 'evolve', 'space', 'budget'):
+        known = {target.split('.')[0] for target, _ in imports(PACKAGE / f'{name}.py')}
+        assert not known & {'jax', 'flax', 'optax'}, name
+
+
+def test_each_library_is_known_to_its_owner_alone():
+    for name, path in modules():
+        for target, _ in imports(path):
+            owners = OWNERS.get(target.split('.')[0])
+            assert owners is None or name in owners, f'{path.name} imports {target}'
+
+
+def test_configs_hold_values_only():
+    for path in sorted((ROOT / 'configs').glob('*.py')):
+        assert {target.split('.')[0] for target, _ in imports(path)} <= {'ml_collections'}, path
+        assert ast.get_docstring(ast.parse(path.read_text())), path
