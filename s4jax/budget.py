@@ -32,6 +32,10 @@ class Budget:
                 raise UsageError(f'budget.{name}={limit} must be positive')
         return cls(tuple((name, limit) for name, limit in limits.items() if limit is not None))
 
+    def limited(self, costs: Costs) -> list[float]:
+        """The costs that have a limit, in the order of the limits."""
+        return [costs[name] for name, _ in self.limits]
+
     def excess(self, costs: Costs, strict: bool = False) -> str | None:
         """Why the costs do not fit, or None where they do.
 

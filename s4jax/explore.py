@@ -5,9 +5,9 @@ A model is seen here only through three functions: `architecture(choices)`, `cos
 """
 
 import dataclasses
-import heapq
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,14 +107,15 @@ def cosine(gamma: Gamma, z: Sequence[float]) -> float:
 
 def candidates(space: SearchSpace, budget: Budget, size: Size, z: Sequence[float]) -> tuple[Candidate, ...]:
     """Every neighbour of the space (Eq. 2), legal (Eq. 4) or rejected with the reason."""
-    found = []
-    for gamma in space.directions():
-        costs, rejected = None, space.obstacle(gamma)
-        if rejected is None:
-            costs = dict(size(space.moved(gamma)))
-            rejected = budget.excess(costs, strict=True)
-        found.append(Candidate(gamma, costs, cosine(gamma, z), rejected))
-    return tuple(found)
+    return tuple(_candidate(space, budget, size, z, gamma) for gamma in space.directions())
+
+
+def _candidate(space: SearchSpace, budget: Budget, size: Size, z: Sequence[float], gamma: Gamma) -> Candidate:
+    costs, rejected = None, space.obstacle(gamma)
+    if rejected is None:
+        costs = dict(size(space.moved(gamma)))
+        rejected = budget.excess(costs, strict=True)
+    return Candidate(gamma, costs, cosine(gamma, z), rejected)
 
 
 def best(found: Sequence[Candidate]) -> Candidate | None:
@@ -125,43 +126,68 @@ def best(found: Sequence[Candidate]) -> Candidate | None:
 
 
 def search(space: SearchSpace, budget: Budget, size: Size, z: Sequence[float]) -> tuple[Candidate, ...]:
-    """What `best(candidates(…))` needs of a space too large to list: the best neighbour, and those rejected before it.
+    """The answer of `best(candidates(…))` for a space too large to list, after the answer without a budget where that differs.
 
-    Best-first: partial directions, largest |z_k| first, are expanded in the order of an upper bound of their cosine. One
-    is dropped when even its smallest completion exceeds the budget, which is exact for costs that do not fall when a
-    dimension grows, as counts of parameters and MACs do.
+    All 3^n - 1 directions are compared, but only some hundreds of spaces are costed. This assumes of every limited cost that,
+    while the dimensions of no stage are held, it is a sum over the stages, as parameters and MACs are; it need not grow with
+    a dimension. With m dimensions of no stage, 3^m times the directions of the stages, one stage at a time, are costed.
     """
-    order = sorted(range(len(z)), key=lambda k: -abs(z[k]))
-    movable = [[g for g in (-1, 0, 1) if space.dimensions[k].obstacle(g) is None] for k in order]
-    # gain[j:] are the most that the dimensions from j on can add to the dot product, largest first
-    gain = [max(0.0, *(g * z[k] for g in movable[j])) for j, k in enumerate(order)]
-    tail = [np.concatenate([[0.0], np.cumsum(sorted(gain[j:], reverse=True))]) for j in range(len(z) + 1)]
+    limits = np.array([[limit] for _, limit in budget.limits])
+    places = 3 ** np.arange(len(z))[::-1]      # gamma · places is the lexicographic rank of gamma, from that of 0
     norm = float(np.linalg.norm(z)) or 1.0
 
-    def bound(partial: Gamma) -> float:
-        dot = sum(g * z[k] for g, k in zip(partial, order))
-        count = np.count_nonzero(partial) + np.arange(len(tail[len(partial)]))
-        return float(np.max((dot + tail[len(partial)])[count > 0] / np.sqrt(count[count > 0]), initial=-np.inf)) / norm
+    def row(gamma: Gamma) -> np.ndarray:
+        costs = budget.limited(size(space.moved(gamma)))
+        return np.array([np.dot(gamma, places), np.dot(gamma, z), np.count_nonzero(gamma), *costs], float)
 
-    def completed(partial: Gamma) -> Gamma:
-        lowest = partial + tuple(choices[0] for choices in movable[len(partial):])
-        return tuple(lowest[order.index(k)] for k in range(len(z)))
+    parts = []      # every direction's row is a part's column plus one of its table's
+    movable = [[g for g in (-1, 0, 1) if d.obstacle(g) is None] for d in space.dimensions]
+    for shared, tables in _tables(space, movable, (0,) * len(z), row):
+        half, none = len(tables) // 2, np.zeros((len(shared), 1))
+        table = functools.reduce(_sums, tables[half:], none)
+        parts += [(column, table) for column in functools.reduce(_sums, tables[:half], none + shared[:, None]).T]
 
-    queue, found, top = [(-1.0, ())], [], -np.inf
-    while queue and -queue[0][0] >= top - TIE:
-        upper, partial = heapq.heappop(queue)
-        gamma = completed(partial)
-        costs = dict(size(space.moved(gamma)))
-        rejected = budget.excess(costs, strict=True)
-        if len(partial) == len(z):
-            found.append(Candidate(gamma, costs, cosine(gamma, z), rejected))
-            top = max(top, found[-1].cosine) if rejected is None else top
-        elif rejected is None:
-            for g in movable[len(partial)]:
-                child = (*partial, g)
-                if len(child) < len(z) or any(child):
-                    heapq.heappush(queue, (-bound(child), child))
-    return tuple(found)
+    def cosines(column: np.ndarray, table: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        dot, count = column[1:3, None] + table[1:3]
+        legal = (count > 0) & np.all(column[3:, None] + table[3:] < limits, 0)
+        return np.where(legal, dot / np.sqrt(np.maximum(count, 1)) / norm, -np.inf)
+
+    def closest(limits: np.ndarray) -> Gamma | None:
+        tops = [cosines(*part, limits).max() for part in parts]
+        tie = max(tops) - TIE
+        if tie == -np.inf:
+            return None
+        rank = min(part[0][0] + part[1][0, cosines(*part, limits) >= tie].min() for part, top in zip(parts, tops) if top >= tie)
+        return tuple(int(digit) - 1 for digit in (int(rank) + places.sum()) // places % 3)
+
+    found = dict.fromkeys(filter(None, (closest(np.full_like(limits, np.inf)), closest(limits))))
+    return tuple(_candidate(space, budget, size, z, gamma) for gamma in found)
+
+
+def _tables(space: SearchSpace, options: Sequence[Sequence[int]], base: Gamma, row: Callable[[Gamma], np.ndarray]
+            ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """The rows of all directions that `options` allow, `base` among them, as sums.
+
+    For each choice of the dimensions of no stage: its row, the others being at `base`, and for each stage a table whose
+    columns are what the choices of that stage's dimensions add to the row.
+    """
+    def directions(stage: int | None, gamma: Gamma) -> Iterator[Gamma]:
+        return itertools.product(*(options[k] if d.stage == stage else (gamma[k],) for k, d in enumerate(space.dimensions)))
+
+    stages = sorted({d.stage for d in space.dimensions} - {None})
+    for gamma in directions(None, base):
+        shared = row(gamma)
+        tables = [np.stack([row(g) - shared for g in directions(stage, gamma)], 1) for stage in stages]
+        last = tuple(g if d.stage is None else allowed[-1] for g, d, allowed in zip(gamma, space.dimensions, options))
+        if stages and not np.allclose(shared + sum(table[:, -1] for table in tables), row(last), rtol=1e-9):
+            raise UsageError('a cost in the budget is no sum over the stages of the space, so that dimensions of single stages '
+                             'cannot be searched: give all stages the same, or take the cost out of the budget')
+        yield shared, tables
+
+
+def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Every column of the one plus every column of the other."""
+    return (one[:, :, None] + other[:, None]).reshape(len(one), -1)
 
 
 def step(space: SearchSpace, budget: Budget, size: Size, score: Score, architecture: Callable[[Choices], Architecture],
@@ -223,23 +249,55 @@ def _lowest(space: SearchSpace) -> Gamma:
 
 
 def _nearest(space: SearchSpace, budget: Budget, size: Size, lowest: Gamma) -> Gamma:
-    """Costs grow with every dimension, so the nearest space that fits lies below in each: no move up is ever needed."""
-    name = budget.limits[0][0]
-    radius = next(r for r in itertools.count(1)
-                  if budget.fits(size(space.moved(tuple(max(-r, k) for k in lowest))), strict=True))
-    reach = [max(-radius, k) for k in lowest]
-    for total in itertools.count(1):
-        legal = [(-costs[name], gamma) for gamma in _descents(reach, total)
-                 if budget.fits(costs := size(space.moved(gamma)), strict=True)]
+    """The nearest space that fits: never above in any dimension, as costs must not fall where one grows.
+
+    They must also be sums over the stages, as in `search`. Directions are summed up stage by stage, over the lowest corner
+    within the radius; a partial one is dropped when the later stages cannot bring it to the wanted height within the budget.
+    """
+    n, limits = len(lowest), np.array([[limit] for _, limit in budget.limits])
+
+    def fits(gamma: Gamma) -> bool:
+        return budget.fits(size(space.moved(gamma)), strict=True)
+
+    def row(gamma: Gamma) -> np.ndarray:
+        return np.array([*gamma, sum(gamma) - sum(corner), *budget.limited(size(space.moved(gamma)))], float)
+
+    corner = next(filter(fits, (tuple(max(-radius, k) for k in lowest) for radius in itertools.count(1))))
+    options = [[g for g in range(corner[k], 1) if fits((*corner[:k], g, *corner[k + 1:]))] for k in range(n)]
+    splits = []
+    for shared, tables in _tables(space, options, corner, row):
+        tables = [shared[:, None], *tables]
+        least = [np.where(np.arange(1 - sum(corner)) == 0, 0, np.full(limits.shape, np.inf))]
+        for table in reversed(tables):
+            least.insert(0, _least(table[n:], least[0]))
+        splits.append((np.all(least[0] < limits, 0), tables, least[1:]))
+    for height in reversed(range(1 - sum(corner))):
+        rows = [_reaching(height, tables, least, limits) for reachable, tables, least in splits if reachable[height]]
+        legal = [(-cost, gamma) for *gamma, _, cost in np.concatenate(rows or [np.zeros((n + 2, 0))], 1)[:n + 2].T]
         if legal:
-            return min(legal)[1]
+            return tuple(map(int, min(legal)[1]))
 
 
-def _descents(reach: Sequence[int], total: int):
-    """All gamma with reach_k <= gamma_k <= 0 and a sum of -total."""
-    if not reach:
-        yield from [()] * (total == 0)
-        return
-    for steps in range(min(-reach[0], total) + 1):
-        for rest in _descents(reach[1:], total - steps):
-            yield (-steps, *rest)
+def _least(table: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """For every height the least of each cost (costs × heights): of a column of `table` and the least of the later stages."""
+    result = np.full_like(later, np.inf)
+    for height in np.unique(table[0]).astype(int):
+        costs = table[1:, table[0] == height].min(1, keepdims=True)
+        result[:, height:] = np.minimum(result[:, height:], costs + later[:, :later.shape[1] - height])
+    return result
+
+
+def _reaching(height: int, tables: Sequence[np.ndarray], least: Sequence[np.ndarray], limits: np.ndarray) -> np.ndarray:
+    """The sums of one column of each table that have the height and fit; of equal costs, the lexicographically first."""
+    n = len(tables[0]) - 1 - len(limits)
+    rows = np.zeros((len(tables[0]), 1))
+    for table, later in zip(tables, least):
+        merged = []
+        for column in table.T:
+            some = rows + column[:, None]
+            left = (height - some[n]).astype(int)
+            merged.append(some[:, (left >= 0) & np.all(some[n + 1:] + later[:, left] < limits, 0)])
+        rows = np.concatenate(merged, 1)
+        rows = rows[:, np.lexsort([*rows[:n][::-1], *rows[n:]])]
+        rows = rows[:, np.any(np.diff(rows[n:], axis=1, prepend=-1) != 0, 0)]
+    return rows

@@ -180,4 +180,5 @@ def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
         number = int(evaluate.correct(counter(job, fitted, many=False), fitted.load(), sizes, batches(job, split), job.signals))
         result[fitted.name] = {'correct': number, 'images': len(split), 'accuracy': number / len(split),
                                'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
+        job.progress.reached(len(result) * len(split) * SCORING)
     return result

@@ -1,7 +1,7 @@
 """Augmentation on the device, of whole batches, without branches: crop, flip, RandAugment, erasing, mixing.
 
-The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does. Randomness
-is drawn for the global batch from the key passed, so it does not matter how many devices share the batch.
+The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does.
+Randomness is drawn for the global batch from the key passed, so it does not matter how many devices share it.
 """
 
 import jax
@@ -22,13 +22,13 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
                 crop='resized', scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), padding=0, flip=True,
                 rand_augment='m9-mstd0.5-inc1',
                 erasing=0.25, mixup=0.8, cutmix=1.0, switch=0.5, smoothing=0.1, shards=1):
-    """uint8 images (B, H, W, C) and int labels (B,) to float32 images (B, S, S, C) and soft targets (B, classes).
+    """uint8 images (B, H, W, C), int labels (B,) -> float32 images (B, S, S, C), soft targets (B, classes).
 
     crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, bordered by
-    `padding` black pixels, cropped back) or 'none' (resized). mean, std: one per channel, of values in [0, 1].
-    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix: their
-    Beta parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how many
-    devices the batch lies, which changes where work is done but no result.
+    `padding` black pixels, cropped back) or 'none' (resized). mean, std: one per channel, for values 0 to 1.
+    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix:
+    their Beta parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how
+    many devices the batch lies, which changes where work is done but no result.
     """
     policy = randaugment.parse_policy(rand_augment) if rand_augment else None
     crop_key, flip_key, policy_key, erase_key, mix_key = jax.random.split(key, 5)
@@ -63,8 +63,11 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
 
 
 def eval_batch(images, *, image_size, mean, std, crop_fraction=1.0):
-    """uint8 images (B, H, W, C) to float32 (B, S, S, C): the short side resized to image_size / crop_fraction,
-    the centre cropped, normalised. An image that has this size already is only normalised."""
+    """uint8 images (B, H, W, C) -> float32 (B, S, S, C).
+
+    The short side resized to image_size / crop_fraction, the centre cropped, normalised; an image that has
+    this size already is only normalised.
+    """
     if not 0 < crop_fraction <= 1:
         raise UsageError(f'crop_fraction={crop_fraction} is not above 0 and at most 1')
     batch, height, width, _ = images.shape
@@ -88,7 +91,7 @@ def normalise(images, mean, std):
 
 
 def random_box(key, batch, height, width, scale, ratio):
-    """top, left, height, width (B,) int32 as RandomResizedCrop of torchvision: the first of 10 draws to fit."""
+    """top, left, height, width (B,) int32, as torchvision's RandomResizedCrop: the first of 10 that fits."""
     shape_key, place_key = jax.random.split(key)
     tall, wide = _random_sizes(shape_key, batch, height * width, scale, ratio)   # ratio: width to height
     fits, wide, tall = _first((wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall)
@@ -102,8 +105,7 @@ def random_box(key, batch, height, width, scale, ratio):
 
 
 def _random_sizes(key, batch, area, scale, ratio):
-    """Two sides (TRIES, B), whole numbers: their product uniform in `scale` of the area, the second over the
-    first log-uniform in `ratio`."""
+    """Whole sides (TRIES, B): their product in `scale` of the area, the second over the first in `ratio`."""
     area_key, ratio_key = jax.random.split(key)
     area = area * jax.random.uniform(area_key, (TRIES, batch), minval=scale[0], maxval=scale[1])
     low, high = np.log(ratio)
@@ -127,8 +129,8 @@ def _place(key, *room):
 def resize_weights(size_in, size_out, start, length):
     """(…, size_out, size_in) weights that resize the pixels [start, start + length) of an axis to size_out.
 
-    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing outside
-    the box counts, as if it had been cropped before.
+    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing
+    outside the box counts, as if it had been cropped before.
     """
     start, length = (jnp.asarray(a, jnp.int32)[..., None, None] for a in (start, length))
     # output pixel i has its centre at (2i + 1)·length / (2·size_out): whole part and rest, exact in integers
@@ -142,7 +144,7 @@ def resize_weights(size_in, size_out, start, length):
 
 
 def _moved(weights, by):
-    """Weights (S, size) as (B, S, size): output pixel i is the old i + by (B,), or black where there is none."""
+    """Weights (S, size) as (B, S, size): output pixel i is the old i + by (B,), or black if there is none."""
     size = len(weights)
     source = jnp.arange(size) + by[:, None]
     return jnp.where(((source >= 0) & (source < size))[..., None], weights[jnp.clip(source, 0, size - 1)], 0)
@@ -151,8 +153,8 @@ def _moved(weights, by):
 def resample(images, rows, columns):
     """uint8 (B, H, W, C) to uint8 planes (B, C, S, T) by weights (B, S, H) and (B, T, W).
 
-    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest', or accelerators
-    would round the weights to 8 or 10 bits.
+    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest', or
+    accelerators would round the weights to 8 or 10 bits.
     """
     product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision='highest') + 0.5), 0, 255)
     batch, height, width, channels = images.shape
@@ -164,7 +166,7 @@ def resample(images, rows, columns):
 
 
 def erase(key, pixels, probability, shards=1):
-    """With `probability`, a box of an image (B, S, S, C) becomes normal noise: timm's RandomErasing, mode 'pixel'."""
+    """With `probability`, a box of an image (B, S, S, C) becomes normal noise: timm's 'pixel' mode."""
     batch, height, width, channels = pixels.shape
     erase_key, shape_key, place_key, noise_key = jax.random.split(key, 4)
     wide, tall = _random_sizes(shape_key, batch, height * width, ERASED_AREA, ERASED_RATIO)

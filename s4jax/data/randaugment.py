@@ -36,7 +36,7 @@ VALUES_AT_ONCE = 2 ** 15, 2 ** 20   # that a primitive works on: fewer are not w
 
 
 class Policy(NamedTuple):
-    """`layers` operations in a row, each of a magnitude drawn from normal(magnitude, std) and cut to [0, 10]."""
+    """`layers` operations in a row, each of a magnitude from normal(magnitude, std), cut to [0, 10]."""
     magnitude: float
     std: float = 0.0
     layers: int = 2
@@ -52,9 +52,9 @@ def parse_policy(text):
     if not (understood and parts.get('inc') == '1' and parts.get('n', '2').isdigit()
             and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100):
         raise UsageError(
-            f"rand_augment='{text}' is not known: write '' for none, or as in 'm9-mstd0.5-inc1' m with a magnitude "
-            f'from 0 to {MAX_MAGNITUDE}, mstd with its standard deviation (0 if absent), n with the number of '
-            f'operations (2 if absent) and inc1, joined by hyphens')
+            f"rand_augment='{text}' is not known: write '' for none, or parts joined by '-' as in "
+            f"'m9-mstd0.5-inc1': m and the magnitude (0 to {MAX_MAGNITUDE}), inc1, and if wanted mstd and its "
+            f'standard deviation (0) and n and the number of operations (2)')
     return Policy(magnitude, std, int(parts.get('n', '2')))
 
 
@@ -79,9 +79,9 @@ def rand_augment(key, images, policy, fill, shards=1):
 def apply_operations(images, op, magnitude, negate, fill, shards=1):
     """One operation per image.
 
-    images uint8 (B, C, S, S); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10]; negate (B,)
-    bool, the other direction for the operations that have one; fill (C,) the grey levels that a warp shows
-    outside the image. The batch lies on `shards` devices: this moves work, never a result.
+    images uint8 (B, C, S, S); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10];
+    negate (B,) bool, the other direction for the operations that have one; fill (C,) the grey levels that a
+    warp shows outside the image. The batch lies on `shards` devices: this moves work, never a result.
     """
     signed = jnp.where(negate, -magnitude, magnitude) / MAX_MAGNITUDE
     # a blend keeps this much of the image: 1 is no change; 0.1 to 1.9
@@ -150,7 +150,7 @@ def _grey(images):
 
 
 def _mix(degenerate, images, factor):
-    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond; float32 as there."""
+    """Pillow's Image.blend: from the degenerate image (factor 0) to the image (1) and beyond, in float32."""
     return _level(degenerate + factor * (images - degenerate))
 
 
@@ -162,21 +162,17 @@ def _look_up(images, tables):
 
 def _equalized(images):
     """Pillow's ImageOps.equalize: the table is the running count of pixels, in steps of 1/255 of them."""
-    count, channels, height, width = images.shape
-    first = 256 * jnp.arange(count * channels).reshape(count, channels, 1, 1)
-    histogram = jnp.zeros(count * channels * 256, jnp.int32)
-    histogram = histogram.at[(first + images).reshape(-1)].add(1, mode='promise_in_bounds')
-    histogram = histogram.reshape(count, channels, 256)
+    counted = lambda plane: jnp.zeros(256, jnp.int32).at[plane.reshape(-1)].add(1, mode='promise_in_bounds')
+    histogram = jax.vmap(jax.vmap(counted))(images)
     below = jnp.cumsum(histogram, axis=-1) - histogram
     # the pixels of the brightest level that occurs do not count
-    counted = jnp.max(jnp.where(histogram > 0, below, 0), axis=-1, keepdims=True)
-    step = counted // 255
+    step = jnp.max(jnp.where(histogram > 0, below, 0), axis=-1, keepdims=True) // 255
     tables = jnp.where(step > 0, (step // 2 + below) // jnp.maximum(step, 1), jnp.arange(256))
     return _look_up(images, _level(tables))
 
 
 def _tabled(images, op, magnitude, factor):
-    """The operations that are a table and need no histogram: all tables are made, each image takes its own."""
+    """The operations whose table needs no histogram: all tables are made, each image takes its own."""
     count, channels, height, width = images.shape
     value = jnp.arange(256)
     per_image = lambda a: a[:, None, None]
@@ -205,7 +201,7 @@ def _tabled(images, op, magnitude, factor):
 
 
 def _blended(images, colour, factor):
-    """Colour: a mix with the grey image. Sharpness: with the smoothed one (1 around 5; the border is kept)."""
+    """Colour: a mix with the grey image. Sharpness: with the smoothed one, whose border is the image's."""
     per_image = lambda a: a[:, None, None, None]
     values = images.astype(jnp.float32)
     rows = values + jnp.roll(values, 1, axis=2) + jnp.roll(values, -1, axis=2)
@@ -217,14 +213,14 @@ def _blended(images, colour, factor):
 
 
 def cubic(distance, a):
-    """Keys' interpolation kernel: 1 at 0, nothing from 2 on. Pillow resizes with a = -0.5 and transforms with -1."""
+    """Keys' interpolation kernel, 0 from 2 on. Pillow resizes with a = -0.5 and transforms with a = -1."""
     d = jnp.abs(distance)
     return jnp.where(d < 1, ((a + 2) * d - (a + 3)) * d * d + 1,
                      jnp.where(d < 2, (((d - 5) * d + 8) * d - 4) * a, 0))
 
 
 def _sheared(fill, images, horizontal, slope, offset):
-    """Shears and translations: every column moves by itself along y (those along x: of the transposed image)."""
+    """Shears and translations: every column moves along y by itself (for those along x, transposed)."""
     horizontal, slope, offset = (a[:, None, None] for a in (horizontal, slope, offset))
     turned = lambda images: jnp.where(horizontal[..., None], jnp.swapaxes(images, 2, 3), images)
     x = jnp.arange(images.shape[-1]) + 0.5
@@ -251,7 +247,7 @@ def _interpolated(fill, images, from_x, from_y, columns=(0, 1, 2, 3)):
     left, top = jnp.floor(from_x), jnp.floor(from_y)
     weights_x, weights_y = ([cubic(t + 1 - i, -1) for i in range(4)] for t in (from_x - left, from_y - top))
 
-    # a read costs more than what is done with it: so 4 rows lie in one 32-bit word, and words are read together
+    # a read costs more than what is done with it: so a 32-bit word holds 4 rows, and words are read together
     padded = jnp.pad(images, ((0, 0), (0, 0), (2, 3), (2, 2)), mode='edge').astype(jnp.uint32)
     words = sum(padded[:, :, row:row + size + 2] << (8 * row) for row in range(4))
     first = ((top + 1) * (size + 4) + left + 1 + columns[0]).astype(jnp.uint32)
