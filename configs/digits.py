@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
         budget=dict(params=60e3, macs=placeholder(float)),
         data=dict(name='digits', search=400, test=400),
         preprocess=dict(mean=(0.3,), std=(0.35,), crop_fraction=1.0),
-        augment=dict(crop='pad', padding=1, flip=False, rand_augment='', erasing=0.0, mixup=0.2, cutmix=0.0, smoothing=0.1),
+        augment=dict(crop='pad', padding=1, flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0, smoothing=0.1),
         supernet=dict(**recipe, epochs=26, execution='auto', start='scratch'),
         explore=dict(iterations=3, pairs=40, units='tau', infeasible_start='project'),
         evolve=dict(population=20, generations=8, parents=5, mutations=10, crossovers=5),

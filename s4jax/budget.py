@@ -28,7 +28,7 @@ class Budget:
         for name, limit in limits.items():
             if name not in known:
                 raise UsageError(f'budget.{name} is not a cost; known: {", ".join(known)}')
-            if limit is not None and limit <= 0:
+            if limit is not None and not limit > 0:
                 raise UsageError(f'budget.{name}={limit} must be positive')
         return cls(tuple((name, limit) for name, limit in limits.items() if limit is not None))
 
@@ -44,11 +44,15 @@ class Budget:
         """
         for name, limit in self.limits:
             if costs[name] > limit or (strict and costs[name] == limit):
-                return f'{name} {costs[name]:,.0f} over {limit:,.0f}'
+                return f'{name} {costs[name]:,.15g} {"over" if costs[name] > limit else "not below"} {limit:,.15g}'
         return None
 
     def fits(self, costs: Costs, strict: bool = False) -> bool:
         return self.excess(costs, strict) is None
+
+    def beside(self, costs: Costs) -> str:
+        """The costs that have a limit, each beside it."""
+        return ', '.join(f'{name} {costs[name]:,.15g} (budget {limit:,.15g})' for name, limit in self.limits)
 
     def __str__(self) -> str:
         return ', '.join(f'{name} {readable(limit)}' for name, limit in self.limits) or 'no limit'

@@ -12,7 +12,7 @@ from s4jax import fold, mesh as meshes
 from s4jax.space import Architecture
 
 
-def make_counter(model, preprocess: Callable, many: bool) -> Callable:
+def make_counter(model, preprocess: Callable, many: bool, mesh: jax.sharding.Mesh) -> Callable:
     """The compiled `count(variables, sizes, batch) -> number of correct images`.
 
     `batch` holds uint8 images, labels, and `real`, 0 for the padding of the last batch. With `many`, `sizes` has a leading
@@ -21,7 +21,7 @@ def make_counter(model, preprocess: Callable, many: bool) -> Callable:
     def count(variables, sizes, batch):
         logits = model.apply(variables, preprocess(batch), sizes)
         return jnp.sum((jnp.argmax(logits, -1) == batch['labels']) & batch['real'], dtype=jnp.int32)
-    return jax.jit(jax.vmap(count, (None, 0, None)) if many else count)
+    return jax.jit(jax.vmap(count, (None, 0, None)) if many else count, out_shardings=meshes.replicated(mesh))
 
 
 def correct(count: Callable, variables: Any, sizes: Any, batches: Iterable[Any], signals: fold.Signals) -> np.ndarray:

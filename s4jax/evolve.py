@@ -13,7 +13,7 @@ from s4jax.space import Architecture, Choices, SearchSpace
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A scored architecture: the choices it came from, its costs, its accuracy (0…1), and the generation it was born in."""
+    """A scored architecture: the choices it came from, its costs, its accuracy (0…1), the generation it was born in."""
 
     choices: Choices
     architecture: Architecture
@@ -59,7 +59,8 @@ def cross(space: SearchSpace, one: Choices, other: Choices, rng: np.random.Gener
     for dimension in space.dimensions:
         name = dimension.name
         if dimension.per_block:
-            child[name] = tuple(a if side else b for a, b, side in zip(one[name], other[name], rng.random(len(one[name])) < .5))
+            sides = rng.random(len(one[name])) < 0.5
+            child[name] = tuple(a if side else b for a, b, side in zip(one[name], other[name], sides, strict=True))
         else:
             child[name] = one[name] if rng.random() < 0.5 else other[name]
     return child
@@ -72,9 +73,9 @@ def evolve(space: SearchSpace, budget: Budget, cost: Callable[[Architecture], Co
            tries: int = 10_000) -> Evolution:
     """The best architecture within the budget (Eq. 1) by the supernet's accuracy.
 
-    Each generation breeds from the best `parents` seen so far and is filled up with random architectures; nothing is scored
-    twice, every generation is ranked. Each way of breeding gives up after `tries` draws: a search that finds nothing at all
-    within the budget is an error, one that has met every architecture ends early.
+    Each generation breeds from the best `parents` seen so far and is filled up to `population` with random ones;
+    nothing is scored twice, every generation is ranked. Each way of breeding gives up after `tries` draws: a search that
+    finds nothing at all within the budget is an error, one that has met every architecture ends early.
     """
     members, seen = [], set()
 
@@ -101,15 +102,14 @@ def evolve(space: SearchSpace, budget: Budget, cost: Callable[[Architecture], Co
         ranked = rank(members)[:parents]
         born = []
         if ranked:
-            born += breed(mutations, 'mutation', lambda: mutate(
+            born += breed(min(mutations, population), 'mutation', lambda: mutate(
                 space, ranked[rng.integers(len(ranked))].choices, rng, scalar_probability, block_probability))
-            born += breed(crossovers, 'crossover', pair)
+            born += breed(min(crossovers, population - len(born)), 'crossover', pair)
         born += breed(population - len(born), 'random', lambda: space.sample(rng))
         if not members and not born:
             smallest = cost(architecture(space.smallest()))
-            raise UsageError(f'evolution found 0 of {population} architectures within the budget ({budget}) in {tries} draws; '
-                             f'the smallest of the space has ' + ', '.join(f'{n} {smallest[n]:,.0f}' for n, _ in budget.limits)
-                             + '; raise the budget or evolve.tries')
+            raise UsageError(f'evolution found 0 of {population} architectures within the budget in {tries} draws; the '
+                             f'smallest of the space has {budget.beside(smallest)}: raise the budget or evolve.tries')
         if not born:
             stopped = f'every architecture within reach was scored after {generation} generations'
             break

@@ -1,4 +1,4 @@
-"""S4's explorer: move a search space by the accuracy gradient while its largest model fits the budget (paper, section 4.2).
+"""S4's explorer: move a search space by the accuracy gradient while its largest model fits the budget (section 4.2).
 
 A model is seen here only through three functions: `architecture(choices)`, `cost(architecture) -> {name: number}` and
 `score(architectures) -> accuracies`.
@@ -126,63 +126,71 @@ def best(found: Sequence[Candidate]) -> Candidate | None:
 
 
 def search(space: SearchSpace, budget: Budget, size: Size, z: Sequence[float]) -> tuple[Candidate, ...]:
-    """The answer of `best(candidates(…))` for a space too large to list, after the answer without a budget where that differs.
+    """The answer of `best(candidates(…))` for a space too large to list; before it the answer of no budget, if another.
 
-    All 3^n - 1 directions are compared, but only some hundreds of spaces are costed. This assumes of every limited cost that,
-    while the dimensions of no stage are held, it is a sum over the stages, as parameters and MACs are; it need not grow with
-    a dimension. With m dimensions of no stage, 3^m times the directions of the stages, one stage at a time, are costed.
+    All 3^n - 1 directions are compared, but few of their spaces are costed. This assumes of every limited cost that,
+    while the dimensions of no stage are held, it is a sum over the stages, as parameters and MACs are; it may well fall
+    where a dimension grows. With m dimensions of no stage and k of each, 3^m · (2 + stages · 3^k) spaces are costed.
     """
-    limits = np.array([[limit] for _, limit in budget.limits])
-    places = 3 ** np.arange(len(z))[::-1]      # gamma · places is the lexicographic rank of gamma, from that of 0
+    limits = _limits(budget)
+    places = 3 ** np.arange(len(z))[::-1]      # gamma · places counts lexicographically, from 0 for no move
     norm = float(np.linalg.norm(z)) or 1.0
 
     def row(gamma: Gamma) -> np.ndarray:
         costs = budget.limited(size(space.moved(gamma)))
         return np.array([np.dot(gamma, places), np.dot(gamma, z), np.count_nonzero(gamma), *costs], float)
 
-    parts = []      # every direction's row is a part's column plus one of its table's
     movable = [[g for g in (-1, 0, 1) if d.obstacle(g) is None] for d in space.dimensions]
-    for shared, tables in _tables(space, movable, (0,) * len(z), row):
-        half, none = len(tables) // 2, np.zeros((len(shared), 1))
-        table = functools.reduce(_sums, tables[half:], none)
-        parts += [(column, table) for column in functools.reduce(_sums, tables[:half], none + shared[:, None]).T]
+    parts = []      # the row of every direction is the column of one part plus one of the columns of the part's table
+    for tables in _tables(space, movable, (0,) * len(z), row):
+        half = (len(tables) + 1) // 2
+        table = functools.reduce(_sums, tables[half:], np.zeros((len(tables[0]), 1)))
+        parts += [(column, table) for column in functools.reduce(_sums, tables[:half]).T]
 
-    def cosines(column: np.ndarray, table: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    def cosines(column: np.ndarray, table: np.ndarray, below: np.ndarray) -> np.ndarray:
         dot, count = column[1:3, None] + table[1:3]
-        legal = (count > 0) & np.all(column[3:, None] + table[3:] < limits, 0)
+        legal = (count > 0) & np.all(column[3:, None] + table[3:] < below, 0)
         return np.where(legal, dot / np.sqrt(np.maximum(count, 1)) / norm, -np.inf)
 
-    def closest(limits: np.ndarray) -> Gamma | None:
-        tops = [cosines(*part, limits).max() for part in parts]
-        tie = max(tops) - TIE
-        if tie == -np.inf:
+    def closest(below: np.ndarray) -> Gamma | None:
+        tops = [cosines(*part, below).max() for part in parts]
+        tied = max(tops) - TIE
+        if tied == -np.inf:
             return None
-        rank = min(part[0][0] + part[1][0, cosines(*part, limits) >= tie].min() for part, top in zip(parts, tops) if top >= tie)
-        return tuple(int(digit) - 1 for digit in (int(rank) + places.sum()) // places % 3)
+        number = min(column[0] + table[0, cosines(column, table, below) >= tied].min()
+                     for (column, table), top in zip(parts, tops) if top >= tied)
+        return tuple(int(digit) - 1 for digit in (int(number) + places.sum()) // places % 3)
 
     found = dict.fromkeys(filter(None, (closest(np.full_like(limits, np.inf)), closest(limits))))
     return tuple(_candidate(space, budget, size, z, gamma) for gamma in found)
 
 
-def _tables(space: SearchSpace, options: Sequence[Sequence[int]], base: Gamma, row: Callable[[Gamma], np.ndarray]
-            ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """The rows of all directions that `options` allow, `base` among them, as sums.
+def _tables(space: SearchSpace, options: Sequence[Sequence[int]], base: Gamma,
+            row: Callable[[Gamma], np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """The rows of all directions that `options` allow, `base` among them, as sums of one column of each table.
 
-    For each choice of the dimensions of no stage: its row, the others being at `base`, and for each stage a table whose
-    columns are what the choices of that stage's dimensions add to the row.
+    For each choice of the dimensions of no stage: a table of one column, the row of that choice where the others are at
+    `base`, and for each stage a table of what the choices of its dimensions add.
     """
     def directions(stage: int | None, gamma: Gamma) -> Iterator[Gamma]:
-        return itertools.product(*(options[k] if d.stage == stage else (gamma[k],) for k, d in enumerate(space.dimensions)))
+        return itertools.product(*(options[k] if dimension.stage == stage else (gamma[k],)
+                                   for k, dimension in enumerate(space.dimensions)))
 
-    stages = sorted({d.stage for d in space.dimensions} - {None})
+    stages = sorted({dimension.stage for dimension in space.dimensions} - {None})
     for gamma in directions(None, base):
-        shared = row(gamma)
-        tables = [np.stack([row(g) - shared for g in directions(stage, gamma)], 1) for stage in stages]
+        tables = [row(gamma)[:, None]]
+        for stage in stages:
+            tables.append(np.stack([row(g) for g in directions(stage, gamma)], 1) - tables[0])
         last = tuple(g if d.stage is None else allowed[-1] for g, d, allowed in zip(gamma, space.dimensions, options))
-        if stages and not np.allclose(shared + sum(table[:, -1] for table in tables), row(last), rtol=1e-9):
-            raise UsageError('a cost in the budget is no sum over the stages of the space, so that dimensions of single stages '
-                             'cannot be searched: give all stages the same, or take the cost out of the budget')
-        yield shared, tables
+        if stages and not np.allclose(sum(table[:, -1] for table in tables), row(last), rtol=1e-9):
+            raise UsageError('a cost in the budget is no sum over the stages of the space, so that dimensions of single'
+                             ' stages cannot be searched: give all stages the same, or take the cost out of the budget')
+        yield tables
+
+
+def _limits(budget: Budget) -> np.ndarray:
+    """(limits, 1), less the rounding of sums of costs; it parts no whole numbers below 1e14."""
+    return np.array([limit for _, limit in budget.limits], float)[:, None] * (1 - 1e-14)
 
 
 def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -194,8 +202,8 @@ def step(space: SearchSpace, budget: Budget, size: Size, score: Score, architect
          rng: np.random.Generator, *, pairs: int, units: str, forced: bool = False) -> Step:
     """One move of the space: slopes, legal neighbours, the one best aligned with the slopes (steps 1–3 of section 4.2).
 
-    `units='tau'` measures z in moves (each slope times tau_k), so that the MLP ratio does not outweigh the embedding by the
-    mere size of its unit; 'raw' is Eq. 6 as printed. `forced` takes the best legal move even if its cosine is negative.
+    `units='tau'` measures z in moves (each slope times tau_k), so that the MLP ratio does not outweigh the embedding by
+    the mere size of its unit; 'raw' is Eq. 6 as printed. `forced` takes the best legal move even of negative cosine.
     """
     measured = slopes(space, score, architecture, rng, pairs)
     scale = [d.tau if units == 'tau' else 1.0 for d in space.dimensions]
@@ -230,14 +238,14 @@ def start(space: SearchSpace, budget: Budget, size: Size, policy: str) -> tuple[
                          "budget, or set explore.infeasible_start to 'project' or 'move'")
     lowest = _lowest(space)
     if not budget.fits(size(space.moved(lowest)), strict=True):
-        reach = size(space.moved(lowest))
         raise UsageError('no space that can be reached fits the budget: the smallest has a largest model of '
-                         + ', '.join(f'{name} {reach[name]:,.0f} (budget {limit:,.0f})' for name, limit in budget.limits)
-                         + '; raise the budget or lower the floors or the width of the space')
+                         f'{budget.beside(size(space.moved(lowest)))}; raise the budget, or lower the floors or the '
+                         'width of the space')
     if policy == 'move':
         down = tuple(max(steps, -1) for steps in lowest)
         if not any(down) or not budget.fits(size(space.moved(down)), strict=True):
-            raise UsageError(f"explore.infeasible_start='move': no neighbour of the space fits ({excess}); use 'project'")
+            raise UsageError(f"explore.infeasible_start='move': no neighbour of the space fits ({excess}); use "
+                             "'project'")
         return space, still
     gamma = _nearest(space, budget, size, lowest)
     return space.moved(gamma), gamma
@@ -251,10 +259,10 @@ def _lowest(space: SearchSpace) -> Gamma:
 def _nearest(space: SearchSpace, budget: Budget, size: Size, lowest: Gamma) -> Gamma:
     """The nearest space that fits: never above in any dimension, as costs must not fall where one grows.
 
-    They must also be sums over the stages, as in `search`. Directions are summed up stage by stage, over the lowest corner
-    within the radius; a partial one is dropped when the later stages cannot bring it to the wanted height within the budget.
+    They must also be sums over the stages, as in `search`. Directions are summed up stage by stage, from the lowest
+    corner within the radius; one is dropped when the later stages cannot bring it to the wanted height in the budget.
     """
-    n, limits = len(lowest), np.array([[limit] for _, limit in budget.limits])
+    n, limits = len(lowest), _limits(budget)
 
     def fits(gamma: Gamma) -> bool:
         return budget.fits(size(space.moved(gamma)), strict=True)
@@ -265,21 +273,20 @@ def _nearest(space: SearchSpace, budget: Budget, size: Size, lowest: Gamma) -> G
     corner = next(filter(fits, (tuple(max(-radius, k) for k in lowest) for radius in itertools.count(1))))
     options = [[g for g in range(corner[k], 1) if fits((*corner[:k], g, *corner[k + 1:]))] for k in range(n)]
     splits = []
-    for shared, tables in _tables(space, options, corner, row):
-        tables = [shared[:, None], *tables]
+    for tables in _tables(space, options, corner, row):
         least = [np.where(np.arange(1 - sum(corner)) == 0, 0, np.full(limits.shape, np.inf))]
         for table in reversed(tables):
             least.insert(0, _least(table[n:], least[0]))
         splits.append((np.all(least[0] < limits, 0), tables, least[1:]))
     for height in reversed(range(1 - sum(corner))):
         rows = [_reaching(height, tables, least, limits) for reachable, tables, least in splits if reachable[height]]
-        legal = [(-cost, gamma) for *gamma, _, cost in np.concatenate(rows or [np.zeros((n + 2, 0))], 1)[:n + 2].T]
+        legal = [(-cost, gamma) for *gamma, _, cost in np.concatenate(rows, 1)[:n + 2].T] if rows else []
         if legal:
             return tuple(map(int, min(legal)[1]))
 
 
 def _least(table: np.ndarray, later: np.ndarray) -> np.ndarray:
-    """For every height the least of each cost (costs × heights): of a column of `table` and the least of the later stages."""
+    """The least of each cost at every height (costs × heights) by a column of `table` and the `later` tables' least."""
     result = np.full_like(later, np.inf)
     for height in np.unique(table[0]).astype(int):
         costs = table[1:, table[0] == height].min(1, keepdims=True)
@@ -288,16 +295,13 @@ def _least(table: np.ndarray, later: np.ndarray) -> np.ndarray:
 
 
 def _reaching(height: int, tables: Sequence[np.ndarray], least: Sequence[np.ndarray], limits: np.ndarray) -> np.ndarray:
-    """The sums of one column of each table that have the height and fit; of equal costs, the lexicographically first."""
-    n = len(tables[0]) - 1 - len(limits)
+    """The sums of one column of each table that have the height and fit; of equal costs the lexicographically first."""
     rows = np.zeros((len(tables[0]), 1))
+    n = len(rows) - len(limits) - 1
     for table, later in zip(tables, least):
-        merged = []
-        for column in table.T:
-            some = rows + column[:, None]
-            left = (height - some[n]).astype(int)
-            merged.append(some[:, (left >= 0) & np.all(some[n + 1:] + later[:, left] < limits, 0)])
-        rows = np.concatenate(merged, 1)
+        rows = _sums(rows, table)
+        left = (height - rows[n]).astype(int)
+        rows = rows[:, (left >= 0) & np.all(rows[n + 1:] + later[:, left] < limits, 0)]
         rows = rows[:, np.lexsort([*rows[:n][::-1], *rows[n:]])]
         rows = rows[:, np.any(np.diff(rows[n:], axis=1, prepend=-1) != 0, 0)]
     return rows

@@ -48,6 +48,13 @@ class Signals:
         self.received = number
 
 
+def disk_full(path: pathlib.Path, wanted: int = 0) -> UsageError:
+    free = shutil.disk_usage(_existing(path)).free / 2 ** 20
+    need = f' of {wanted / 2 ** 20:,.0f} needed' if wanted else ''
+    return UsageError(f'the disk is full: {path} could not be written ({free:,.0f} MiB free{need}); nothing that was saved '
+                      'before is lost: free some space and run the same command again')
+
+
 @contextlib.contextmanager
 def disk_errors(path: pathlib.Path) -> Iterator[None]:
     """A full disk or a forbidden path as one clear line. Orbax wraps the error, so its causes are looked at too."""
@@ -59,9 +66,7 @@ def disk_errors(path: pathlib.Path) -> Iterator[None]:
             text = str(cause)
             if getattr(cause, 'errno', None) in (errno.ENOSPC, errno.EDQUOT) or 'No space left' in text \
                     or 'RESOURCE_EXHAUSTED' in text or 'quota' in text.lower():
-                free = shutil.disk_usage(_existing(path)).free / 2 ** 20
-                raise UsageError(f'the disk is full: {path} could not be written ({free:,.0f} MiB free); nothing that was '
-                                 'saved before is lost: free some space and run the same command again') from error
+                raise disk_full(path) from error
             if isinstance(cause, PermissionError):
                 raise UsageError(f'no permission to write {path}: choose another --workdir') from error
             cause = cause.__cause__ or cause.__context__
@@ -78,6 +83,8 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
+    if jax.process_index() != 0:      # the hosts of a run share its directory: the first one writes
+        return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
@@ -117,9 +124,10 @@ class Lines:
         write_text(path, ''.join(json.dumps(row) + '\n' for row in self.rows))
 
     def append(self, *rows: dict) -> None:
-        with disk_errors(self.path), open(self.path, 'a') as file:
-            file.write(''.join(json.dumps(row) + '\n' for row in rows))
         self.rows += rows
+        if jax.process_index() == 0:
+            with disk_errors(self.path), open(self.path, 'a') as file:
+                file.write(''.join(json.dumps(row) + '\n' for row in rows))
 
 
 def digest(tree: Any) -> str:
@@ -148,6 +156,9 @@ class Checkpoints:
 
     def save(self, step: int, state: Any) -> None:
         """Commits the state of `step`, synchronously: a full disk is told now and not one save later."""
+        wanted = 2 ** 18 + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        if shutil.disk_usage(self.directory).free < wanted:      # Orbax would tell it in the tracebacks of its threads
+            raise disk_full(self.directory, wanted)
         with disk_errors(self.directory):
             self.manager.save(step, args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({'digest': digest(state)})), force=True)
@@ -186,10 +197,13 @@ class Checkpoints:
         self.manager.close()
 
 
-def stage(path: pathlib.Path, compute: Callable[[], Any]) -> Any:
-    """The JSON that `compute` returned the first time; a finished stage is read and not computed again."""
+def stage(path: pathlib.Path, compute: Callable[[], Any], any_host: Callable[[bool], bool] = bool) -> Any:
+    """The JSON that `compute` returned the first time; a finished stage is read and not computed again.
+
+    `any_host` makes the hosts agree: a stage that one of them cannot read is computed by all.
+    """
     done = read_json(path)
-    if done is None:
-        write_json(path, compute())
-        done = read_json(path)
+    if any_host(done is None):
+        done = json.loads(json.dumps(compute()))
+        write_json(path, done)
     return done

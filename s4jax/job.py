@@ -40,19 +40,38 @@ class Job:
 
     @classmethod
     def create(cls, config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) -> 'Job':
-        """Checks the config, loads the data, claims the workdir."""
+        """Checks the config and loads the data; nothing is written yet."""
         check_config(config)
         family = FAMILIES[config['family']]
         space = SearchSpace(tuple(Dimension(name, **values) for name, values in config['space'].items()),
                             family.stages(tuple(config['space'])))
         budget = Budget.create(COSTS, **config['budget'])
         data = datasets.load(**config['data'], seed=config['seed'])
-        claim(workdir, config, data)
-        job = cls(config, workdir, signals, meshes.create(), data, space, budget, Progress(workdir, plan(config, data)))
-        excess = budget.excess(job.cost(job.baseline))
+        job = cls(config, workdir, signals, meshes.create(), data, space, budget,
+                  Progress(workdir, plan(config, data), shown=meshes.is_first_host()))
+        for section, split in (('supernet', data.train), ('retrain', data.everything)):
+            datasets.Batches(split, config[section]['batch_size'], job.seed)
+        jax.eval_shape(job.augment, jax.random.key(0), {'images': data.train.images[:2], 'labels': data.train.labels[:2]})
+        job.architecture(space.largest())
+        return job
+
+    def claim(self) -> None:
+        """Makes the workdir this run's: from here on files are written."""
+        excess = self.budget.excess(self.cost(self.baseline))
         if excess:
             raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
-        return job
+        claim(self.workdir, self.config, self.data)
+
+    def augment(self, key: jax.Array, batch: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+        """A batch's augmented images and soft targets, on the device."""
+        pixels = self.config['preprocess']
+        return augment.train_batch(key, batch['images'], batch['labels'], classes=len(self.data.class_names),
+                                   image_size=self.config['model']['image_size'], mean=pixels['mean'], std=pixels['std'],
+                                   **self.config['augment'])
+
+    def preprocess(self, batch: dict[str, Any]) -> jax.Array:
+        """A batch's images as a model sees them outside training."""
+        return augment.eval_batch(batch['images'], image_size=self.config['model']['image_size'], **self.config['preprocess'])
 
     @property
     def seed(self) -> int:
@@ -94,7 +113,7 @@ class Job:
         def timed():
             with self.progress.stage(name):
                 return compute()
-        result = fold.stage(self.workdir / 'stages' / f'{name}.json', timed)
+        result = fold.stage(self.workdir / 'stages' / f'{name}.json', timed, meshes.any_host)
         self.progress.skip(name)
         return result
 
@@ -145,10 +164,10 @@ def check_config(config: dict[str, Any]) -> None:
         if known is not None:
             check_keys(f'config.{name}', config[name], known)
     check_keys('config.model', config['model'], [name for name in inputs if name not in ('classes', *family.SEARCHED)])
-    check_keys('config.baseline', config['baseline'], list(config['space']), required=True)
     for name, values in config['space'].items():
+        one_of('config.space: the dimension', name.rstrip('_0123456789'), family.SEARCHED)
         check_keys(f'config.space.{name}', values, fields[1:])
-        one_of(f'config.space: {name}', name.rstrip('_0123456789'), family.SEARCHED)
+    check_keys('config.baseline', config['baseline'], list(config['space']), required=True)
     for name, (section, key), low in (
             ('iterations', ('explore', 'iterations'), 0), ('pairs', ('explore', 'pairs'), 1),
             ('batch_size', ('evaluate', 'batch_size'), 1), ('architectures', ('evaluate', 'architectures'), 0),
@@ -158,6 +177,11 @@ def check_config(config: dict[str, Any]) -> None:
         value = config[section].get(key, low)
         if not isinstance(value, int) or value < low:
             raise UsageError(f'config.{section}.{name}={value!r} must be a whole number of at least {low}')
+    for section in ('supernet', 'retrain'):
+        try:
+            train.Recipe(**{name: value for name, value in config[section].items() if name in recipe})
+        except TypeError:
+            raise UsageError(f'config.{section} lacks one of epochs, batch_size, lr') from None
     one_of('config.dtype', config['dtype'], ('float32', 'bfloat16'))
     one_of('config.supernet.execution', config['supernet']['execution'], ('auto', 'masked', 'sliced'))
     one_of('config.supernet.start', config['supernet']['start'], ('scratch', 'inherit'))
@@ -199,7 +223,8 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) ->
     """Makes the workdir this run's, or raises with the fields in which the run that it belongs to differs."""
     path, ours = workdir / 'config.json', identity(config, data.digest)
     theirs = fold.read_json(path)
-    if theirs is None and workdir.exists() and any(workdir.iterdir()) and not path.exists():
+    strange = workdir.exists() and any(workdir.iterdir()) and not path.exists()
+    if strange and meshes.is_first_host():
         raise UsageError(f'--workdir={workdir} holds other files and no run: choose a new folder')
     if theirs is not None and theirs['identity'] != ours:
         names = sorted(set(ours) | set(theirs['identity']))
@@ -207,5 +232,4 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) ->
                      for name in names if theirs['identity'].get(name) != ours.get(name)]
         raise UsageError(f'--workdir={workdir} belongs to another run ({"; ".join(differing)}): choose another folder, or the '
                          'same config')
-    if meshes.is_first_host():
-        fold.write_json(path, {'config': config, 'data': data.facts, 'identity': ours})
+    fold.write_json(path, {'config': config, 'data': data.facts, 'identity': ours})

@@ -50,7 +50,7 @@ def execute() -> int:
     from s4jax import fold, mesh, pipeline
     if COORDINATOR.value or DISTRIBUTED.value:
         jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    logging.set_verbosity(logging.WARNING)      # Orbax tells every save
+    logging.set_verbosity(logging.FATAL)        # Orbax tells of every save, and of a failed one with every thread's traceback
     jax.config.update('jax_compilation_cache_dir', os.environ.get('JAX_COMPILATION_CACHE_DIR') or os.path.expanduser(CACHE))
     workdir = pathlib.Path(WORKDIR.value)
     with fold.Signals() as signals:

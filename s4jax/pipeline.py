@@ -14,7 +14,6 @@ import numpy as np
 from s4jax import data as datasets
 from s4jax import elastic, evaluate, explore, fold, report, seeds, train
 from s4jax import mesh as meshes
-from s4jax.data import augment
 from s4jax.data.sources import Split
 from s4jax.evolve import evolve
 from s4jax.job import Job
@@ -26,6 +25,7 @@ def run(config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) ->
     """Runs the whole method, or what is left of it; returns the summary of what came out."""
     job = Job.create(config, workdir, signals)
     space, moved = explore.start(job.space, job.budget, job.size, config['explore']['infeasible_start'])
+    job.claim()
     trajectory = [report.visited(space, job.size(space), moved)]
 
     supernet = fit_supernet(job, 'supernet_0', space)
@@ -92,11 +92,6 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
     checkpoints = fold.Checkpoints(job.workdir / 'checkpoints' / name, job.progress.warn)
     steps = recipe.steps(len(split))
 
-    def augmented(key: jax.Array, batch: Any) -> tuple[jax.Array, jax.Array]:
-        pixels = job.config['preprocess']
-        return augment.train_batch(key, batch['images'], batch['labels'], classes=arch.classes, image_size=arch.image_size,
-                                   mean=pixels['mean'], std=pixels['std'], **job.config['augment'])
-
     def trained() -> train.Trained:
         tx = recipe.optimizer(len(split), job.family.decays)
         state = train.initial_state(model, jnp.zeros((1, arch.image_size, arch.image_size, arch.channels)), tx,
@@ -104,7 +99,7 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
         if parent:
             state['params'] = elastic.inherit(jax.device_get(parent.load()['params']), jax.device_get(state['params']))
         return train.fit(
-            state, train.make_step(model, tx, augmented, seeds.key(job.seed, name), job.mesh), sizes,
+            state, train.make_step(model, tx, job.augment, seeds.key(job.seed, name), job.mesh), sizes,
             datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')), steps=steps,
             checkpoints=checkpoints, metrics_path=job.workdir / 'metrics' / f'{name}.jsonl', mesh=job.mesh,
             signals=job.signals, describe=describe, report=report.Training(job.workdir, name, job.progress, recipe.batch_size),
@@ -150,9 +145,7 @@ def make_score(job: Job, supernet: Fitted) -> Callable:
 
 
 def counter(job: Job, fitted: Fitted, many: bool) -> Callable:
-    def preprocess(batch: Any) -> jax.Array:
-        return augment.eval_batch(batch['images'], image_size=fitted.arch.image_size, **job.config['preprocess'])
-    return evaluate.make_counter(fitted.model, preprocess, many)
+    return evaluate.make_counter(fitted.model, job.preprocess, many, job.mesh)
 
 
 def batches(job: Job, split: Split) -> Any:

@@ -1,10 +1,12 @@
 """Search spaces: dimensions on a grid, the choices drawn from them, and the neighbours of Eq. 2.
 
-A point of a space is *choices*: dimension name -> value, or one value per block for a per-block dimension. A family turns
-choices into its `Architecture`, the sizes that a model really has.
+A point of a space is *choices*: dimension name -> value, or one value per block for a per-block dimension. A family
+turns choices into its `Architecture`, the sizes that a model really has.
 """
 
+import collections
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,8 +37,8 @@ class Dimension:
     """One search dimension: the grid lower, lower + step, …, upper.
 
     `tau` is how far one move shifts both bounds (default one step); no move takes `lower` below `floor` (default: the
-    smallest positive value of the grid) or `upper` above `ceiling` (default: none). A per-block dimension is chosen anew
-    in every block. A name that ends in `_2` belongs to the second stage alone.
+    smallest positive value of the grid) or `upper` above `ceiling` (default: none). A per-block dimension is chosen
+    anew in every block. A name that ends in `_2` belongs to the second stage alone.
     """
 
     name: str
@@ -62,13 +64,15 @@ class Dimension:
             raise UsageError(f'space.{self.name}: tau={tau} must be a positive multiple of step={self.step}')
         below = int(np.ceil(self.lower / self.step - 1e-9)) - 1
         floor = self.lower - below * self.step if self.floor is None else self.floor
-        ceiling = np.inf if self.ceiling is None else self.ceiling
-        if not floor <= self.lower or not self.upper <= ceiling:
-            raise UsageError(f'space.{self.name}: bounds {self.lower}..{self.upper} lie outside floor={floor} and '
-                             f'ceiling={ceiling}')
-        for name, value in dict(lower=self.lower, upper=self.upper, step=self.step, tau=tau, floor=floor).items():
-            object.__setattr__(self, name, _number(value))
-        object.__setattr__(self, 'ceiling', _number(ceiling) if np.isfinite(ceiling) else None)
+        ceiling = None if self.ceiling in (None, np.inf) else self.ceiling
+        for name, value in dict(lower=self.lower, upper=self.upper, step=self.step, tau=tau, floor=floor,
+                                ceiling=ceiling).items():
+            object.__setattr__(self, name, None if value is None else _number(value))
+        if self.floor <= 0:
+            raise UsageError(f'space.{self.name}: floor={self.floor} must be positive')
+        if self.lower < self.floor or self.ceiling is not None and self.upper > self.ceiling:
+            raise UsageError(f'space.{self.name}: bounds {self.lower}..{self.upper} lie outside floor={self.floor} and '
+                             f'ceiling={self.ceiling}')
 
     @property
     def values(self) -> tuple[int | float, ...]:
@@ -81,6 +85,7 @@ class Dimension:
         _, _, suffix = self.name.rpartition('_')
         return int(suffix) - 1 if suffix.isdigit() else None
 
+    @functools.lru_cache(10_000)
     def moved(self, steps: int) -> 'Dimension':
         """The dimension after `steps` moves of tau."""
         return dataclasses.replace(self, lower=self.lower + steps * self.tau, upper=self.upper + steps * self.tau)
@@ -100,17 +105,28 @@ class Dimension:
 class SearchSpace:
     """Dimensions, and how many blocks each stage has.
 
-    `stages` holds (count, name) pairs: a stage has `count` times the value of the dimension `name` blocks, or `count` where
-    the name is None. ViT: ((1, 'depth'),); Swin: ((2, None), (2, None), (1, 'depth'), (2, None)).
+    `stages` holds (count, name) pairs: a stage has `count` times the value of the dimension `name` blocks, or `count`
+    where the name is None. ViT: ((1, 'depth'),); Swin: ((2, None), (2, None), (1, 'depth'), (2, None)).
     """
 
     dimensions: tuple[Dimension, ...]
     stages: Stages
 
     def __post_init__(self):
-        for _, name in self.stages:
-            if name is not None and name not in self.names:
-                raise UsageError(f'space.{name} is missing: it gives a number of blocks; known: {", ".join(self.names)}')
+        depths = {name for _, name in self.stages} - {None}
+        for name in sorted(depths - set(self.names)):
+            raise UsageError(f'space.{name} is missing: it gives a number of blocks; known: {", ".join(self.names)}')
+        given = collections.defaultdict(list)
+        for d in self.dimensions:
+            if d.name in depths and (d.per_block or not all(isinstance(v, int) for v in (d.lower, d.step, d.floor))):
+                raise UsageError(f'space.{d.name} gives a number of blocks: lower, step and floor must be whole, and '
+                                 'per_block False')
+            if d.per_block:
+                given[d.name if d.stage is None else d.name.rpartition('_')[0]] += self._stages_of(d) or [d.stage]
+        for name, stages in given.items():
+            if sorted(stages) != list(range(len(self.stages))):
+                raise UsageError(f'space.{name} must be given once for each of {len(self.stages)} stages, by {name} for '
+                                 f'all or by {name}_1, {name}_2, …; it is for {[s + 1 for s in sorted(stages)]}')
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,8 +190,9 @@ class SearchSpace:
 
     def _uniform(self, bound: str) -> Choices:
         values = self._bounds(bound)
-        return {d.name: (values[d.name],) * self.blocks(d, values) if d.per_block else values[d.name]
-                for d in self.dimensions}
+        layout = self.layout(values)
+        return {d.name: (value,) * sum(layout[s] for s in self._stages_of(d)) if d.per_block else value
+                for d, value in zip(self.dimensions, values.values())}
 
     def largest(self) -> Choices:
         """The upper bound of every dimension in every block: its size is M(A) of Eq. 4."""
@@ -185,7 +202,7 @@ class SearchSpace:
         return self._uniform('lower')
 
     def obstacle(self, gamma: Gamma) -> str | None:
-        """Why no move along `gamma` exists (a floor, a ceiling, a dimension with one choice), or None where one does."""
+        """Why no move along `gamma` exists (a floor, a ceiling, a dimension of one choice), or None where one does."""
         return next(filter(None, (d.obstacle(steps) for d, steps in zip(self.dimensions, gamma, strict=True))), None)
 
     def moved(self, gamma: Gamma) -> 'SearchSpace':
@@ -211,7 +228,7 @@ class SearchSpace:
                    tuple((count, name) for count, name in data['stages']))
 
     def __str__(self) -> str:
-        return ', '.join(f'{d.name} {d.lower}' + (f'..{d.upper}' if d.upper != d.lower else '') for d in self.dimensions)
+        return ', '.join(f'{d.name} {d.lower}' + f'..{d.upper}' * (d.upper != d.lower) for d in self.dimensions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -239,8 +256,8 @@ class Architecture:
         """An architecture from a row of JSON; keys that only describe the row are passed over."""
         described = {'family', 'params', 'macs', 'note'}
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(row) - known - described)
-        missing = sorted(f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in row)
+        required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        unknown, missing = sorted(set(row) - known - described), sorted(required - set(row))
         if unknown or missing:
             raise UsageError(f'architecture: unknown {unknown}, missing {missing}; it has {sorted(known)}')
         return cls(**{name: value for name, value in row.items() if name in known})
@@ -250,5 +267,5 @@ def per_block(choices: Mapping[str, Any], name: str) -> tuple:
     """The values of a per-block dimension, or of its stages `name_1`, `name_2`, … one after the other."""
     if name in choices:
         return tuple(choices[name])
-    parts = [choices[f'{name}_{s}'] for s in itertools.takewhile(lambda s: f'{name}_{s}' in choices, itertools.count(1))]
-    return tuple(itertools.chain.from_iterable(parts))
+    stages = itertools.takewhile(choices.__contains__, (f'{name}_{s}' for s in itertools.count(1)))
+    return tuple(itertools.chain.from_iterable(choices[stage] for stage in stages))

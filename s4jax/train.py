@@ -82,7 +82,7 @@ def make_step(model: nn.Module, tx: optax.GradientTransformation, augment: Calla
             return optax.softmax_cross_entropy(logits, targets).mean(), updates.get('batch_stats', {})
 
         (loss, batch_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(state['params'])
-        sound = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
+        sound = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
         updates, opt_state = tx.update(gradients, state['opt_state'], state['params'])
         new = {'params': optax.apply_updates(state['params'], updates), 'batch_stats': batch_stats, 'opt_state': opt_state}
         old = {name: state[name] for name in new}

@@ -31,11 +31,11 @@ def at_stage(name, fraction, number):
     def watched(self, current):
         running[:] = [current]
         with stage(self, current):
-            soon(0, self._bar.total)
+            soon(0, self._total)
             yield
 
     def counted(self, work):
-        soon(work, self._bar.total)
+        soon(work, self._total)
         reached(self, work)
     Progress.stage, Progress.reached = watched, counted
 

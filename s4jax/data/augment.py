@@ -158,11 +158,10 @@ def resample(images, rows, columns):
     """
     product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision='highest') + 0.5), 0, 255)
     batch, height, width, channels = images.shape
-    size_y, size_x = rows.shape[1], columns.shape[1]
-    lines = jnp.swapaxes(images, 2, 3).reshape(batch, height * channels, width).astype(jnp.float32)
-    lines = product(lines, jnp.swapaxes(columns, 1, 2)).reshape(batch, height, channels * size_x)
-    lines = product(rows, lines).astype(jnp.uint8).reshape(batch, size_y, channels, size_x)
-    return jnp.swapaxes(lines, 1, 2)
+    lines = jnp.moveaxis(images, -1, 1).reshape(batch, channels * height, width).astype(jnp.float32)
+    planes = product(lines, jnp.swapaxes(columns, 1, 2)).reshape(batch, channels, height, -1)
+    # a product per channel: one for all would give lines of all channels, and sorting them costs as much again
+    return jnp.stack([product(rows, planes[:, c]).astype(jnp.uint8) for c in range(channels)], axis=1)
 
 
 def erase(key, pixels, probability, shards=1):

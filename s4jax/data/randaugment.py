@@ -53,8 +53,8 @@ def parse_policy(text):
             and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100):
         raise UsageError(
             f"rand_augment='{text}' is not known: write '' for none, or parts joined by '-' as in "
-            f"'m9-mstd0.5-inc1': m and the magnitude (0 to {MAX_MAGNITUDE}), inc1, and if wanted mstd and its "
-            f'standard deviation (0) and n and the number of operations (2)')
+            f"'m9-mstd0.5-inc1': m and the magnitude (0 to {MAX_MAGNITUDE}), inc1; at will mstd and its "
+            f'standard deviation (else 0), n and the number of operations (else 2)')
     return Policy(magnitude, std, int(parts.get('n', '2')))
 
 
@@ -71,18 +71,23 @@ def draw(key, batch, policy):
 
 def rand_augment(key, images, policy, fill, shards=1):
     """A policy's operations drawn and applied to uint8 (B, C, S, S); the rest as in `apply_operations`."""
-    def layer(images, drawn):
-        return apply_operations(images, *drawn, fill=fill, shards=shards), None
-    return lax.scan(layer, images, draw(key, len(images), policy))[0]
+    return apply_operations(images, *draw(key, len(images), policy), fill, shards)
 
 
 def apply_operations(images, op, magnitude, negate, fill, shards=1):
-    """One operation per image.
+    """One operation after the other on each image.
 
-    images uint8 (B, C, S, S); op (B,) indices into OPERATIONS (-1: none); magnitude (B,) in [0, 10];
-    negate (B,) bool, the other direction for the operations that have one; fill (C,) the grey levels that a
-    warp shows outside the image. The batch lies on `shards` devices: this moves work, never a result.
+    images uint8 (B, C, S, S); op (layers, B) indices into OPERATIONS (-1: none); magnitude (layers, B) in
+    [0, 10]; negate (layers, B) bool, the other direction for the operations that have one; fill (C,) the grey
+    levels that a warp shows outside the image. shards: on how many devices the batch lies, which moves work
+    but no result.
     """
+    layer = lambda images, drawn: (_layer(images, *drawn, fill, shards), None)
+    return lax.scan(layer, images, (op, magnitude, negate))[0]
+
+
+def _layer(images, op, magnitude, negate, fill, shards):
+    """One operation for each image; op, magnitude, negate (B,)."""
     signed = jnp.where(negate, -magnitude, magnitude) / MAX_MAGNITUDE
     # a blend keeps this much of the image: 1 is no change; 0.1 to 1.9
     factor = (100 + jnp.where(negate, -9, 9) * magnitude) / 100
@@ -109,8 +114,8 @@ def _is(op, names):
 def where_needed(needed, share, primitive, images, arguments, shards):
     """`primitive(images, *arguments)` on the images that need it, the others as they are.
 
-    Few do (about `share` of them; a warp: one in six), so they are taken a few at a time, from each shard its
-    own. The number of steps depends on the data; what happens to an image does not depend on the others.
+    Few do (about `share` of them), so they are taken a few at a time, from each shard its own. The number of
+    steps depends on the data; what happens to an image does not depend on the others.
     """
     batch, *shape = images.shape
     if batch % shards:

@@ -56,7 +56,7 @@ def tfds_dataset(name: str, root: str, storage_size: int) -> Source:
     try:
         builder = tfds.builder(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError:
-        near = difflib.get_close_matches(name, ['digits', *tfds.list_builders()], 3)
+        near = difflib.get_close_matches(name, ['digits', *tfds.list_builders(with_community_datasets=False)], 3)
         raise UsageError(f"data.name='{name}' is no dataset" + (f'; near: {", ".join(near)}' if near else '')) from None
     if not (builder.data_path / 'dataset_info.json').exists():
         raise UsageError(f'{name} is not prepared in {directory}. Once, where TensorFlow and the network are at hand: '
