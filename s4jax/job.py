@@ -66,7 +66,7 @@ class Job:
         """A batch's augmented images and soft targets, on the device."""
         pixels = self.config['preprocess']
         return augment.train_batch(key, batch['images'], batch['labels'], classes=len(self.data.class_names),
-                                   image_size=self.config['model']['image_size'], mean=pixels['mean'], std=pixels['std'],
+                                   image_size=self.config['model']['image_size'], mean=pixels['mean'], std=pixels['std'], shards=self.mesh.size,
                                    **self.config['augment'])
 
     def preprocess(self, batch: dict[str, Any]) -> jax.Array:
@@ -150,7 +150,7 @@ def check_config(config: dict[str, Any]) -> None:
         'family': None, 'seed': None, 'dtype': None, 'model': None, 'space': None, 'baseline': None, 'budget': COSTS,
         'data': ['name', *keywords(datasets.load)],
         'preprocess': keywords(augment.eval_batch, 'image_size'),
-        'augment': keywords(augment.train_batch, 'classes', 'image_size', 'mean', 'std'),
+        'augment': keywords(augment.train_batch, 'classes', 'image_size', 'mean', 'std', 'shards'),
         'supernet': [*recipe, 'execution', 'start'],
         'explore': ['iterations', 'infeasible_start', *keywords(explore.step, 'forced')],
         'evolve': keywords(evolve), 'evaluate': ['batch_size', 'architectures'],
