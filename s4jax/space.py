@@ -74,7 +74,7 @@ class Dimension:
             raise UsageError(f'space.{self.name}: bounds {self.lower}..{self.upper} lie outside floor={self.floor} and '
                              f'ceiling={self.ceiling}')
 
-    @property
+    @functools.cached_property
     def values(self) -> tuple[int | float, ...]:
         count = _steps(self.upper - self.lower, self.step) + 1
         return tuple(_number(self.lower + k * self.step) for k in range(count))

@@ -23,6 +23,7 @@ DIFFERENT = {'autocontrast': 1e-3, 'contrast': 5e-3, 'brightness': 5e-3, 'colour
 EDGE = {'rotate': 1e-3}
 
 
+QUICKLY = {'xla_backend_optimization_level': 1}   # half the time to compile, where speed does not matter
 BICUBIC = Image.Resampling.BICUBIC
 
 
@@ -264,7 +265,7 @@ def test_eval_batch_is_pillows_resize_and_centre_crop():
 def test_erasing_probability_area_and_noise():
     batch, size = 2000, 24
     before = jnp.full((batch, size, size, 1), 5.0)
-    erase = jax.jit(functools.partial(augment.erase, probability=0.25))
+    erase = jax.jit(functools.partial(augment.erase, probability=0.25), compiler_options=QUICKLY)
     after = np.asarray(erase(jax.random.key(0), before))[..., 0]
     changed = after != 5
     erased = changed.any((1, 2))
@@ -285,7 +286,8 @@ def test_erasing_probability_area_and_noise():
 def mixed(mixup, cutmix, keys, batch=6, size=10):
     """Per key the shares of own pixels (batch, size, size) and own targets (batch,); image i is all i."""
     pixels = np.broadcast_to(np.arange(batch, dtype=np.float32)[:, None, None, None], (batch, size, size, 1))
-    mix = jax.jit(functools.partial(augment.mix, mixup=mixup, cutmix=cutmix, switch=0.5))
+    mix = jax.jit(functools.partial(augment.mix, mixup=mixup, cutmix=cutmix, switch=0.5),
+                  compiler_options=QUICKLY)
     own, other = np.arange(batch), np.arange(batch)[::-1]
     for seed in range(keys):
         result, targets = (np.asarray(a) for a in mix(jax.random.key(seed), pixels, np.eye(batch)))
@@ -323,7 +325,8 @@ def test_mixup_and_cutmix_take_turns():
 def recipe():
     """The whole published recipe at a small size, compiled once."""
     return jax.jit(functools.partial(augment.train_batch, classes=5, image_size=SIZE,
-                                     mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
+                                     mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+                   compiler_options=QUICKLY)
 
 
 def test_the_recipe_depends_on_the_key_alone(recipe):

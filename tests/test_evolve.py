@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -27,16 +28,24 @@ SEGMENTS = SearchSpace((
     Dimension('embed_dim', 16, 64, 8), Dimension('depth_1', 1, 3, 1), Dimension('depth_2', 1, 3, 1),
     Dimension('num_heads_1', 1, 6, 1, per_block=True), Dimension('num_heads_2', 11, 16, 1, per_block=True)),
     ((1, 'depth_1'), (1, 'depth_2')))
-SPACES = pytest.mark.parametrize('space', [VIT, SWIN, SHUNTED, SEGMENTS], ids=['vit', 'swin', 'shunted', 'segments'])
+NAMED = {'vit': VIT, 'swin': SWIN, 'shunted': SHUNTED, 'segments': SEGMENTS}
+SPACES = pytest.mark.parametrize('space', NAMED.values(), ids=NAMED)
+
+
+class Architecture(tuple):
+    """Choices as pairs: hashable, and as JSON."""
+
+    def to_json(self):
+        return dict(self)
 
 
 def frozen(choices):
-    return tuple(choices.items())
+    return Architecture(choices.items())
 
 
 def cost(arch):
     """Grows with every gene."""
-    return {'params': sum(np.sum(value) for _, value in arch)}
+    return {'params': sum(sum(genes) if isinstance(genes, tuple) else genes for _, genes in arch)}
 
 
 def all_architectures(space):
@@ -80,23 +89,21 @@ def test_mutation_by_probability(space):
         child = mutate(space, parent, rng, 0, 0.5)
         assert space.contains(child) and space.layout(child) == space.layout(parent)
         assert all(d.per_block or child[d.name] == parent[d.name] for d in space.dimensions)
-    assert min(deeper, shallower, changed) > 50
+    assert min(deeper, shallower, changed) > 20
 
 
 @SPACES
 def test_blocks_of_a_deeper_child_are_fresh_in_their_stage(space):
-    """Of every value that a new block's gene can take, all are met; the values tell the stage where stages differ."""
-    rng, met = np.random.default_rng(1), {}
-    depths = {name for _, name in space.stages if name}
-    parent = space.resize(space.smallest(), space.layout(space.smallest()))
-    while len(met) == 0 or rng.random() > 1e-3:
+    """All values of a new block's gene are met, and no others; the values tell the stage where stages differ."""
+    rng, met, parent = np.random.default_rng(1), {}, space.smallest()
+    for _ in range(500):
         child = mutate(space, parent, rng, 0.9, 0)
         for d in space.dimensions:
             if d.per_block:
                 old, new = lay_out(space, parent, d.name), lay_out(space, child, d.name)
                 for place in new.keys() - old.keys():
                     met.setdefault((d.name, place), set()).add(new[place])
-    assert depths and met
+    assert met
     for (name, _), values in met.items():
         (d,) = (d for d in space.dimensions if d.name == name)
         assert values == set(d.values)
@@ -122,9 +129,7 @@ def test_crossover_takes_every_gene_from_a_parent(space):
     rng, sides = np.random.default_rng(3), {}
     for _ in range(300):
         one = space.sample(rng)
-        other = space.resize(space.sample(rng) | {n: one[n] for _, n in space.stages if n}, space.full_layout, space.draw(rng))
-        if space.layout(one) != space.layout(other):
-            continue
+        other = space.cut(space.draw(rng) | {name: one[name] for _, name in space.stages if name})
         child = cross(space, one, other, rng)
         assert list(child) == list(one) and space.layout(child) == space.layout(one)
         for d in space.dimensions:
@@ -134,8 +139,8 @@ def test_crossover_takes_every_gene_from_a_parent(space):
                 if a != b:
                     sides.setdefault((d.name, block if d.per_block else None), []).append(gene == a)
     for gene, taken in sides.items():                # every gene on its own, from either side
-        assert len(taken) < 30 or abs(np.mean(taken) - 0.5) < 2.6 / math.sqrt(len(taken)), gene
-    assert len(sides) >= 3
+        assert len(taken) < 30 or abs(np.mean(taken) - 0.5) < 2.5 / math.sqrt(len(taken)), gene
+    assert {name for name, _ in sides} == set(space.names) - {name for _, name in space.stages}
 
 
 # --- evolution ---
@@ -151,18 +156,18 @@ def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
 
 
 def separable(space, seed):
-    """score(arch) with a value of its own for every choice of every gene, and what the best of `all` has."""
+    """score(arch) with a random value for every choice of every dimension, the mean over blocks and dimensions; its best."""
     rng = np.random.default_rng(seed)
-    values = {(d.name, v): rng.uniform() for d in space.dimensions for v in d.values}
+    values = {d.name: {v: rng.uniform() for v in d.values} for d in space.dimensions}
 
     def score(arch):
-        return float(np.mean([np.mean([values[name, v] for v in np.atleast_1d(genes)]) for name, genes in arch]))
-    best = sum(max(values[d.name, v] for v in d.values) for d in space.dimensions) / len(space.dimensions)
-    return score, best
+        genes = ((values[name], genes if isinstance(genes, tuple) else (genes,)) for name, genes in arch)
+        return sum(sum(map(value.get, some)) / len(some) for value, some in genes) / len(arch)
+    return score, sum(max(value.values()) for value in values.values()) / len(values)
 
 
 def noise(arch):
-    return hash(arch) % 1009 / 1009
+    return zlib.crc32(repr(arch).encode()) % 10007 / 10007
 
 
 def test_bookkeeping():
@@ -178,10 +183,11 @@ def test_bookkeeping():
         assert m.accuracy == noise(m.architecture)
     assert found.best.accuracy == max(map(noise, archs))
     origins = [m.origin for m in found.members]
-    assert set(origins[:20]) == {'random'}
+    assert set(origins[:20]) == {'random'} and origins.count('crossover') > 20
     for g in range(1, 10):
-        assert origins[20 * g:20 * g + 10] == ['mutation'] * 10
-        assert {'crossover'} <= set(origins[20 * g + 10:20 * (g + 1)]) <= {'crossover', 'random'}
+        crossed = origins[20 * g:20 * (g + 1)].count('crossover')       # none where the parents' depths all differ
+        assert crossed <= 5
+        assert origins[20 * g:20 * (g + 1)] == ['mutation'] * 10 + ['crossover'] * crossed + ['random'] * (10 - crossed)
 
 
 def test_the_last_generation_is_ranked():
@@ -222,17 +228,17 @@ def test_never_over_the_budget():
     assert all(m.costs['params'] <= limit and m.choices['depth'] <= 3 for m in found.members)
 
 
-@SPACES
-def test_the_best_of_a_separable_landscape_is_found(space):
-    """Some hundreds of scores in spaces of up to billions, for every one of ten landscapes."""
-    for seed in range(10):
+@pytest.mark.parametrize('name, short', [('vit', 2e-3), ('segments', 1e-9), ('swin', 0.03), ('shunted', 0.03)])
+def test_the_best_of_a_separable_landscape_is_found(name, short):
+    """1,000 scores, as published, in spaces of up to 1e17 architectures."""
+    space = NAMED[name]
+    for seed in range(3):
         score, best = separable(space, seed)
-        found, calls = run(space, score, seed=seed, population=40, generations=30, parents=8, mutations=20, crossovers=15)
-        assert found.best.accuracy == score(found.best.architecture) <= best + 1e-12
-        assert found.best.accuracy > best - 0.02, seed
-        lucky = np.random.default_rng(seed)
-        random_best = max(score(frozen(space.sample(lucky))) for _ in range(len(found.members)))
-        assert found.best.accuracy >= random_best
+        found, _ = run(space, score, seed=seed, population=50, generations=20, parents=10, mutations=25, crossovers=25,
+                       tries=100)
+        assert best - short < found.best.accuracy == score(found.best.architecture) <= best + 1e-12
+        rng = np.random.default_rng(seed)
+        assert found.best.accuracy > max(score(frozen(space.sample(rng))) for _ in found.members)
 
 
 def test_the_best_under_a_budget_is_that_of_the_whole_list():
@@ -241,11 +247,11 @@ def test_the_best_under_a_budget_is_that_of_the_whole_list():
         Dimension('mlp_ratio', 1, 2, 0.5, per_block=True)), ((1, 'depth'),))
     everything = list(all_architectures(space))
     assert len(everything) == len(set(everything)) == 4 * (9 + 81 + 729)
+    limit = float(np.quantile([cost(arch)['params'] for arch in everything], 0.4))
     for seed in range(5):
         score, _ = separable(space, seed)
-        limit = float(np.quantile([cost(arch)['params'] for arch in everything], 0.4))
         best = max(score(arch) for arch in everything if cost(arch)['params'] <= limit)
-        found, _ = run(space, score, Budget((('params', limit),)), seed=seed, generations=30)
+        found, _ = run(space, score, Budget((('params', limit),)), seed=seed, generations=20, tries=100)
         assert found.best.accuracy == pytest.approx(best, abs=1e-12)
 
 
@@ -256,13 +262,14 @@ def test_the_seed_decides():
 
 
 def test_json_tells_the_best():
-    class Row(tuple):
-        def to_json(self):
-            return {'genes': list(self)}
-    found = evolve(VIT, NO_LIMIT, cost, lambda archs: np.arange(len(archs)) / 100, lambda choices: Row(choices.items()),
-                   np.random.default_rng(0), population=5, generations=1)
+    found = evolve(VIT, NO_LIMIT, cost, lambda archs: np.arange(len(archs)) / 100, frozen, np.random.default_rng(0),
+                   population=5, generations=1)
     data = json.loads(json.dumps(found.to_json()))
     assert len(data['members']) == 5 and data['best'] == data['members'][4] and data['stopped'] == '1 generations'
+    best = found.best.choices
+    assert data['best'] == {
+        'choices': best | {n: list(best[n]) for n in ('num_heads', 'mlp_ratio')}, 'accuracy': 0.04, 'generation': 0,
+        'architecture': data['best']['choices'], 'costs': cost(frozen(best)), 'origin': 'random'}
 
 
 def test_where_nothing_fits_the_search_ends_with_the_smallest_size():
@@ -272,7 +279,7 @@ def test_where_nothing_fits_the_search_ends_with_the_smallest_size():
         costed.append(arch)
         return cost(arch)
     smallest = cost(frozen(VIT.smallest()))['params']
-    with pytest.raises(UsageError, match=rf'found 0 of 20 architectures .* in 300 draws; .*params {smallest:g} \(budget 5\)'):
+    with pytest.raises(UsageError, match=rf'found 0 of 20 .* in 300 draws; .*params {smallest} \(budget 5\)'):
         run(VIT, noise, Budget((('params', 5.0),)), cost=counted, tries=300)
     assert len(costed) <= 301
 

@@ -160,7 +160,7 @@ def resample(images, rows, columns):
     batch, height, width, channels = images.shape
     lines = jnp.moveaxis(images, -1, 1).reshape(batch, channels * height, width).astype(jnp.float32)
     planes = product(lines, jnp.swapaxes(columns, 1, 2)).reshape(batch, channels, height, -1)
-    # a product per channel: one for all would give lines of all channels, and sorting them costs as much again
+    # a product per channel: one for all would give lines of all channels, and sorting them costs as much
     return jnp.stack([product(rows, planes[:, c]).astype(jnp.uint8) for c in range(channels)], axis=1)
 
 
