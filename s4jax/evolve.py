@@ -74,8 +74,8 @@ def evolve(space: SearchSpace, budget: Budget, cost: Callable[[Architecture], Co
     """The best architecture within the budget (Eq. 1) by the supernet's accuracy.
 
     Each generation breeds from the best `parents` seen so far and is filled up to `population` with random ones;
-    nothing is scored twice, every generation is ranked. Each way of breeding gives up after `tries` draws: a search that
-    finds nothing at all within the budget is an error, one that has met every architecture ends early.
+    nothing is scored twice, every generation is ranked. Each way of breeding gives up after `tries` draws: a search
+    that finds nothing at all within the budget is an error, one that has met every architecture ends early.
     """
     members, seen = [], set()
 

@@ -125,8 +125,8 @@ class SearchSpace:
                 given[d.name if d.stage is None else d.name.rpartition('_')[0]] += self._stages_of(d) or [d.stage]
         for name, stages in given.items():
             if sorted(stages) != list(range(len(self.stages))):
-                raise UsageError(f'space.{name} must be given once for each of {len(self.stages)} stages, by {name} for '
-                                 f'all or by {name}_1, {name}_2, …; it is for {[s + 1 for s in sorted(stages)]}')
+                raise UsageError(f'space.{name} must be given once for each of {len(self.stages)} stages, by {name} '
+                                 f'for all or {name}_1, {name}_2, …; it is for {[s + 1 for s in sorted(stages)]}')
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
 
 
 def separable(space, seed):
-    """score(arch) with a random value for every choice of every dimension, the mean over blocks and dimensions; its best."""
+    """score(arch), the mean over dimensions and blocks of a random value for every choice, and the most it can be."""
     rng = np.random.default_rng(seed)
     values = {d.name: {v: rng.uniform() for v in d.values} for d in space.dimensions}
 
@@ -193,20 +193,24 @@ def test_bookkeeping():
 def test_the_last_generation_is_ranked():
     """A score that rises with every call: the best can only come from the last one."""
     calls = []
-    found = evolve(VIT, NO_LIMIT, cost, lambda archs: calls.append(archs) or np.full(len(archs), len(calls) / 100), frozen,
-                   np.random.default_rng(0), population=10, generations=4, parents=3, mutations=5, crossovers=2)
+
+    def score(archs):
+        calls.append(archs)
+        return np.full(len(archs), len(calls) / 100)
+    found = evolve(VIT, NO_LIMIT, cost, score, frozen, np.random.default_rng(0), population=10, generations=4,
+                   parents=3, mutations=5, crossovers=2)
     assert found.best.generation == 3 and found.best.accuracy == 0.04
 
 
 def test_children_come_from_the_best_seen_so_far():
-    """With mutations that change nothing but one block's gene, every child lies one step from a parent of its time."""
+    """A mutation keeps most genes of one of the parents of its time, a crossover has all genes from two of them."""
     found, _ = run(VIT, noise, crossovers=0)
     for g in range(1, 10):
         parents = rank([m for m in found.members if m.generation < g])[:5]
         for m in (m for m in found.members if m.generation == g and m.origin == 'mutation'):
-            kept = [sum(m.choices[n] == p.choices[n] for n in ('embed_dim', 'depth')) + np.mean(
-                [a == b for n in ('num_heads', 'mlp_ratio') for a, b in zip(m.choices[n], p.choices[n])]) for p in parents]
-            assert max(kept) > 0.5
+            kept = [np.mean([a == b for n in ('num_heads', 'mlp_ratio') for a, b in zip(m.choices[n], p.choices[n])])
+                    for p in parents]
+            assert max(kept) >= 0.4
     crossed, _ = run(VIT, noise, mutations=0, crossovers=15)
     for g in range(1, 10):
         parents = [m.choices for m in rank([m for m in crossed.members if m.generation < g])[:5]]

@@ -83,7 +83,7 @@ def random_problem(rng, n, stages, limits=1, monotone=True, tightness=None):
 
 
 def random_z(rng, n):
-    kind = rng.integers(8)
+    kind = rng.integers(9)
     z = rng.normal(size=n)
     if kind == 0:
         z = np.abs(z)
@@ -97,6 +97,8 @@ def random_z(rng, n):
         z[rng.integers(n)] *= 30
     elif kind == 5:
         z = rng.integers(-2, 3, size=n).astype(float)               # ties and zero components
+    elif kind == 8:
+        z = rng.integers(-7, 8, size=n) / 10                        # ties but for rounding: 0.1 + 0.7 < 0.3 + 0.5
     elif kind == 6:
         z = z * (rng.random(n) < 0.5)
     return tuple(map(float, z)) if rng.random() > 0.03 else (0.0,) * n
@@ -175,6 +177,27 @@ def test_search_is_brute_force_in_many_dimensions(n):
         problem = random_problem(rng, n, int(rng.integers(2, 5)), limits=2, tightness=rng.choice([0.9, 1.001, 1.1]))
         z = random_z(rng, n)
         check(explore.search(problem.space, problem.budget, problem.size, z), brute_best(problem, z, gammas))
+
+
+@pytest.mark.parametrize('stages', [2, 3, 4])
+def test_search_settles_ties_across_stages_lexicographically(stages):
+    """The dimensions of a stage lie apart, so that no order of the stages is that of the directions."""
+    rng, gammas = np.random.default_rng(stages), all_gammas(8)
+    for i in range(8):
+        problem = random_problem(rng, 8, stages, tightness=rng.choice([0.95, 1.02, 1.1]))
+        z = tuple(rng.integers(1, 5, size=8) / (10 if i % 2 else 3))
+        check(explore.search(problem.space, problem.budget, problem.size, z), brute_best(problem, z, gammas))
+
+
+@pytest.mark.parametrize('find', [explore.search, explore.candidates])
+def test_rounding_breaks_no_tie(find):
+    """0.34 + 0.56 > 0.41 + 0.49 by one bit: still equal cosines, settled lexicographically."""
+    z = (0.34, 0.56, 0.41, 0.49)
+    assert z[0] + z[1] > z[2] + z[3]
+    space = SearchSpace(tuple(Dimension(f'own {k}_{k // 2 + 1}', 2, 4, 1) for k in range(4)), ((1, None),) * 2)
+    found = find(space, Budget((('params', 4 * 180 + 90.5),)),
+                 lambda s: {'params': sum(100 * w * d.upper for w, d in zip(z, s.dimensions))}, z)
+    assert explore.best(found).gamma == (0, 0, 1, 1)
 
 
 def test_search_tells_the_direction_of_no_budget_first():
@@ -400,6 +423,8 @@ def test_why_a_step_stops():
     unaffordable = one_step((1, 1), limit=360 * 4)
     assert unaffordable.stopped == 'no neighbouring space fits the budget' and unaffordable.cosine is None
     assert len(unaffordable.candidates) == 8 and all(c.rejected for c in unaffordable.candidates)
+    level = one_step((1, 0), limit=384 * 4.2)                          # (0, -1) costs 384 · 4, (1, -1) 408 · 4
+    assert level.gamma == (0, -1) and level.cosine == 0                # only a negative cosine stops
     downhill = one_step((1, 1), limit=size * 0.9)                      # (-1, 0) and (-1, 1) cost more than 0.9
     assert downhill.stopped.startswith('no legal neighbour ascends (best cosine -0.') and downhill.cosine < 0
     assert downhill.space is None and downhill.gamma is None
@@ -461,6 +486,16 @@ def test_project_settles_ties_by_size_and_then_lexicographically():
     staged = SearchSpace(tuple(Dimension(f'd{k}_{k}', 4, 6, 1) for k in (1, 2, 3)), ((1, None),) * 3)
     assert explore.start(staged, budget, size, 'project')[1] == (-1, 0, 0)
     assert explore.start(staged, Budget((('params', 46.0),)), size, 'project')[1] == (0, -1, 0)
+
+
+@pytest.mark.parametrize('stages', [0, 1, 2, 3])
+def test_project_settles_ties_across_stages_lexicographically(stages):
+    """Every move saves the same, so that all directions of the wanted sum are equal but for their order."""
+    names = [f'own {k}_{k % stages + 1}' if stages else f'shared {k}' for k in range(5)]
+    space = SearchSpace(tuple(Dimension(name, 4, 6, 1) for name in names), ((1, None),) * max(stages, 1))
+    for limit in (30, 29, 27.5, 25, 24, 21, 20.5):
+        problem = Problem(space, Budget((('params', limit),)), lambda uppers: uppers.sum(1, keepdims=True))
+        assert explore.start(space, problem.budget, problem.size, 'project')[1] == brute_nearest(problem, 2)
 
 
 PAPER = SearchSpace((

@@ -296,7 +296,7 @@ def test_budgets():
     assert budget.limits == (('params', 30e6), ('latency_ms', 12.3))
     assert budget.excess({'params': 36_395_626, 'latency_ms': 1}) == 'params 36,395,626 over 30,000,000'
     assert budget.excess({'params': 1, 'latency_ms': 12.4}) == 'latency_ms 12.4 over 12.3'
-    equal = {'params': 30_000_000, 'latency_ms': 1}      # an architecture may meet the budget (Eq. 1), a space not (Eq. 4)
+    equal = {'params': 30_000_000, 'latency_ms': 1}      # an architecture may meet it (Eq. 1), a space may not (Eq. 4)
     assert budget.fits(equal) and budget.excess(equal, strict=True) == 'params 30,000,000 not below 30,000,000'
     assert budget.fits({'params': 29_999_999, 'latency_ms': 1}, strict=True)
     assert str(budget) == 'params 30M, latency_ms 12.3' and str(Budget(())) == 'no limit'
