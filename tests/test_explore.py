@@ -158,13 +158,13 @@ def test_candidates_are_all_neighbours_with_the_reason_of_each_rejection(seed):
 def test_best_and_search_are_brute_force(n):
     """Any costs while all dimensions are of no stage; sums over stages, rising or not, where some are of one stage."""
     rng, chosen, gammas = np.random.default_rng(n), 0, all_gammas(n)
-    for i in range({6: 16, 7: 8}.get(n, 30)):
+    for i in range({5: 20, 6: 16, 7: 8}.get(n, 30)):
         stages = 0 if i % 4 == 0 and n < 6 else int(rng.integers(1, 4))
         problem = random_problem(rng, n, stages, limits=int(rng.integers(1, 3)), monotone=rng.random() < 0.5)
         z = random_z(rng, n)
         expected = brute_best(problem, z, gammas)
         check(explore.search(problem.space, problem.budget, problem.size, z), expected)
-        if n < 6:
+        if n < 5:
             check(explore.candidates(problem.space, problem.budget, problem.size, z), expected)
         chosen += expected is not None
     assert chosen > i / 2
@@ -269,14 +269,12 @@ def test_vit_of_four_segments_equals_all_of_1_594_322_neighbours():
     problem = vit_problem(4, 1.001)
     gammas = np.stack(np.meshgrid(*[np.array([-1.0, 0, 1])] * 13, indexing='ij'), -1).reshape(-1, 13)
     lengths = np.sqrt((gammas ** 2).sum(1))
-    for z in (np.ones(13), 1 + 1e-3 * np.random.default_rng(0).normal(size=13)):
-        calls = []
-        found = explore.search(problem.space, problem.budget, lambda s: calls.append(s) or vit_size(s), z)
-        assert len(calls) < 400
-        cosines = np.where(lengths, gammas @ z / np.maximum(lengths, 1) / np.linalg.norm(z), -np.inf)
-        better = gammas[cosines >= explore.best(found).cosine - 1e-12]      # all that could be chosen in its stead
-        assert len(better) > 1000
-        check(found, brute_best(problem, z, better))
+    z, calls = 1 + 1e-3 * np.random.default_rng(0).normal(size=13), []
+    found = explore.search(problem.space, problem.budget, lambda s: calls.append(s) or vit_size(s), z)
+    cosines = np.where(lengths, gammas @ z / np.maximum(lengths, 1) / np.linalg.norm(z), -np.inf)
+    better = gammas[cosines >= explore.best(found).cosine - 1e-12]     # all that could be chosen in its stead
+    assert len(better) > 1000 and len(calls) < 400
+    check(found, brute_best(problem, z, better))
 
 
 # --- slopes ---
@@ -371,7 +369,7 @@ def landscape(rng, names):
     return score
 
 
-@pytest.mark.parametrize('seed', range(12))
+@pytest.mark.parametrize('seed', range(8))
 def test_step_never_leaves_the_budget(seed):
     rng = np.random.default_rng(seed)
     n = [3, 4, 5, 9][seed % 4]
