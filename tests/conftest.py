@@ -15,7 +15,7 @@ TINY = {      # the demo in miniature: every stage, a handful of steps each
     'supernet.epochs': 1, 'retrain.epochs': 1, 'supernet.warmup_epochs': 0.5, 'retrain.warmup_epochs': 0.5,
     'explore.iterations': 1, 'explore.pairs': 3, 'evolve.population': 6, 'evolve.generations': 2, 'evolve.parents': 3,
     'evolve.mutations': 2, 'evolve.crossovers': 1, 'evaluate.architectures': 8, 'checkpoint.save_every': 4,
-    'checkpoint.log_every': 2,
+    'checkpoint.log_every': 2, 'space.depth.lower': 1, 'space.depth.upper': 2, 'baseline.depth': 2, 'budget.params': 32e3,
 }
 
 
@@ -45,3 +45,12 @@ def command(workdir, config='configs/digits.py', **overrides):
 
 def run(arguments, timeout=300, **environment):
     return subprocess.run(arguments, cwd=ROOT, env=os.environ | environment, timeout=timeout, capture_output=True, text=True)
+
+
+@pytest.fixture(scope='session')
+def tiny_run(tmp_path_factory):
+    """(workdir, output) of a tiny run that was never interrupted."""
+    workdir = tmp_path_factory.mktemp('tiny') / 'run'
+    done = run(command(workdir))
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ROOT, command, run
 
-SHORT = {'explore__iterations': 0, 'evolve__generations': 1}
+SHORT = {'explore__iterations': 0, 'evolve__generations': 1, 'space__depth__upper': 1, 'baseline__depth': 1}
 
 
 def losses(workdir, stage='supernet_0'):

@@ -27,15 +27,6 @@ def hashes(workdir):
     return found
 
 
-@pytest.fixture(scope='module')
-def reference(tmp_path_factory):
-    """A run that was never interrupted."""
-    workdir = tmp_path_factory.mktemp('reference') / 'run'
-    done = run(command(workdir))
-    assert done.returncode == 0, done.stderr
-    return workdir, done.stdout
-
-
 def same(workdir, reference):
     ours, theirs = hashes(workdir), hashes(reference)
     assert {'result.json', 'report.html', 'journal.jsonl', 'stages/evolve.json', 'metrics/retrain.jsonl'} <= set(theirs)
@@ -43,10 +34,10 @@ def same(workdir, reference):
 
 
 @pytest.mark.slow
-def test_a_run_interrupted_in_every_stage_ends_as_one_that_was_not(reference, tmp_path):
+def test_a_run_interrupted_in_every_stage_ends_as_one_that_was_not(tiny_run, tmp_path):
     """Killed at random moments in every stage, before the first checkpoint, in the middle of a save; stopped by signals in a
     fit and in a search; its last checkpoint damaged before the test stage needs it."""
-    workdir, (whole, stdout) = tmp_path / 'run', reference
+    workdir, (whole, stdout) = tmp_path / 'run', tiny_run
     rng = random.SystemRandom()
     moments = ['save:1', *(f'stage:{stage}:{rng.uniform(0, 0.7):.3f}:SIGKILL' for stage in STAGES)]
     moments.insert(2, f'save:{rng.randint(2, 3)}')
