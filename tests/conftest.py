@@ -43,7 +43,7 @@ def command(workdir, config='configs/digits.py', **overrides):
             *(f'--config.{name}={value}' for name, value in values.items())]
 
 
-def run(arguments, timeout=300, **environment):
+def run(arguments, timeout=900, **environment):
     return subprocess.run(arguments, cwd=ROOT, env=os.environ | environment, timeout=timeout, capture_output=True, text=True)
 
 

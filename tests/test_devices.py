@@ -44,7 +44,7 @@ def test_two_hosts_agree_with_one(one, tmp_path):
     hosts = [subprocess.Popen([*command(tmp_path / 'run', **SHORT), f'--coordinator=localhost:{port}', '--processes=2',
                                f'--process={i}'], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True) for i in range(2)]
-    told = [host.communicate(timeout=300) for host in hosts]
+    told = [host.communicate(timeout=900) for host in hosts]
     assert [host.returncode for host in hosts] == [0, 0], told
     assert 'winner' in told[0][0] and not told[1][0]         # the first host speaks for all
     np.testing.assert_allclose(losses(tmp_path / 'run')[:8], losses(one)[:8], rtol=2e-5)

@@ -101,7 +101,7 @@ def test_the_papers_config_in_miniature(tmp_path):
         preprocess__mean='(0.3,)', preprocess__std='(0.35,)', preprocess__crop_fraction=1.0,
         space__embed_dim__lower=24, space__embed_dim__upper=24, space__embed_dim__step=8, space__embed_dim__floor=8,
         space__depth__lower=2, space__depth__upper=3, space__num_heads__lower=2, space__num_heads__upper=4,
-        budget__params=27e3, baseline__embed_dim=16, baseline__depth=2, baseline__num_heads=2), timeout=600)
+        budget__params=27e3, baseline__embed_dim=16, baseline__depth=2, baseline__num_heads=2))
     assert done.returncode == 0, done.stderr
     check_winner(tmp_path / 'run')
     assert any(read(tmp_path / 'run' / 'trajectory.json')[0]['gamma']), 'the first space should have been projected'
