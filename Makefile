@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 $(VENV)/installed: setup.cfg pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("s4jax needs Python 3.11 or 3.12, this is " + sys.version.split()[0] + ": make PYTHON=python3.12" if not (3, 11) <= sys.version_info[:2] <= (3, 12) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("s4jax needs Python 3.11 or 3.12, this is " + sys.version.split()[0] + ": make PYTHON=python3.12" if not (3, 11) <= sys.version_info[:2] <= (3, 12) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'

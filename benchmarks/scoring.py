@@ -48,7 +48,7 @@ def measure(facts: dict, dimensions: tuple, images: int, count: int, rounds: int
     print(f'{count} architectures on {images} images of {facts["image_size"]}; {timing.machine()}')
     for name, value in seconds.items():
         print(f'  {name:<20} {value:8.3f} s   {value / seconds["at once"]:.2f} × at once')
-    print(f'  counts that differ from at once: ' + ', '.join(f'{mode} {np.sum(counts != together)}' for mode, counts in apart.items()))
+    print('  counts that differ from at once: ' + ', '.join(f'{mode} {np.sum(counts != together)}' for mode, counts in apart.items()))
 
 
 if __name__ == '__main__':

@@ -13,7 +13,6 @@ import sys
 import types
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 

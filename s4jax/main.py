@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -51,7 +52,9 @@ def execute() -> int:
     if COORDINATOR.value or DISTRIBUTED.value:
         jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     logging.set_verbosity(logging.FATAL)        # Orbax tells of every save, and of a failed one with every thread's traceback
-    jax.config.update('jax_compilation_cache_dir', os.environ.get('JAX_COMPILATION_CACHE_DIR') or os.path.expanduser(CACHE))
+    cache = pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser()
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+    forget_damaged(cache)
     workdir = pathlib.Path(WORKDIR.value)
     with fold.Signals() as signals:
         try:
@@ -62,6 +65,20 @@ def execute() -> int:
     if mesh.is_first_host():
         print(summary)
     return 0
+
+
+def forget_damaged(cache: pathlib.Path) -> None:
+    """Deletes a compiled program that JAX warns it could not read: JAX itself would warn of it for ever and not replace it."""
+    shown = warnings.showwarning
+
+    def show(message, *rest, **options):
+        name = re.match(r"Error reading persistent compilation cache entry for '([^']+)'", str(message))
+        if name is None:
+            return shown(message, *rest, **options)
+        for entry in cache.glob(f'{name[1]}*'):
+            entry.unlink(missing_ok=True)
+        print(f's4jax: a damaged compiled program ({name[1]}) in {cache} is deleted and compiled again', file=sys.stderr)
+    warnings.showwarning = show
 
 
 def main(arguments: list[str] | None = None) -> int:

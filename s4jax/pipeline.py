@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from s4jax import data as datasets
 from s4jax import elastic, evaluate, explore, fold, report, seeds, train
@@ -17,7 +16,7 @@ from s4jax import mesh as meshes
 from s4jax.data.sources import Split
 from s4jax.evolve import evolve
 from s4jax.job import Job
-from s4jax.progress import SCORING
+from s4jax.progress import SCORING, Progress
 from s4jax.space import Architecture, Choices, SearchSpace
 
 
@@ -92,7 +91,7 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
     checkpoints = fold.Checkpoints(job.workdir / 'checkpoints' / name, job.progress.warn)
     steps = recipe.steps(len(split))
 
-    def trained() -> train.Trained:
+    def trained(progress: Progress | None) -> train.Trained:
         tx = recipe.optimizer(len(split), job.family.decays)
         state = train.initial_state(model, jnp.zeros((1, arch.image_size, arch.image_size, arch.channels)), tx,
                                     seeds.key(job.seed, name, 'init'))
@@ -102,18 +101,18 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
             state, train.make_step(model, tx, job.augment, seeds.key(job.seed, name), job.mesh), sizes,
             datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')), steps=steps,
             checkpoints=checkpoints, metrics_path=job.workdir / 'metrics' / f'{name}.jsonl', mesh=job.mesh,
-            signals=job.signals, describe=describe, report=report.Training(job.workdir, name, job.progress, recipe.batch_size),
+            signals=job.signals, describe=describe, report=report.Training(job.workdir, name, progress, recipe.batch_size),
             warn=job.progress.warn, **job.config['checkpoint'])
 
     held: list[train.Trained] = []
 
     def compute() -> dict[str, Any]:
-        held.append(trained())
+        held.append(trained(job.progress))
         return {'architecture': arch.to_json(), 'execution': execution, 'steps': steps, 'digest': held[0].digest}
 
     def load() -> Any:
         if not held:
-            held.append(trained())
+            held.append(trained(None))      # from its last checkpoint, inside another stage
         return held[0].variables
     done = job.stage(name, compute)
     return Fitted(name, model, arch, execution, done['digest'], load)

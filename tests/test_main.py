@@ -121,6 +121,23 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
             subprocess.run(['umount', str(mount)], check=True)
 
 
+def test_a_damaged_compiled_program_is_compiled_again(tmp_path):
+    code = ('import sys, pathlib, jax; from s4jax import main; cache = pathlib.Path(sys.argv[1]); '
+            'jax.config.update("jax_compilation_cache_dir", str(cache)); '
+            'jax.config.update("jax_persistent_cache_min_compile_time_secs", 0); '
+            'jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1); main.forget_damaged(cache); '
+            'print(jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3)))[0, 0])')
+    arguments = [sys.executable, '-c', code, str(tmp_path)]
+    assert run(arguments).stdout == '4.0\n'
+    entries = list(tmp_path.glob('*-cache'))
+    assert entries
+    for entry in entries:
+        entry.write_bytes(b'damaged')
+    second, third = run(arguments), run(arguments)
+    assert second.stdout == third.stdout == '4.0\n'
+    assert 'damaged compiled program' in second.stderr and not third.stderr
+
+
 def test_counts_on_the_command_line(vit_rows, tmp_path):
     path = tmp_path / 'rows.json'
     path.write_text(json.dumps(vit_rows))

@@ -22,13 +22,18 @@ def visited(space: SearchSpace, largest: dict[str, float], gamma: Any, step: dic
 
 
 class Training:
-    """Hears of a fit's progress: the progress line, and TensorBoard events where tensorboardX is installed."""
+    """Hears of a fit's progress: the progress line, and TensorBoard events where tensorboardX is installed.
 
-    def __init__(self, workdir: pathlib.Path, name: str, progress: Progress, batch_size: int):
+    Without `progress` it keeps quiet.
+    """
+
+    def __init__(self, workdir: pathlib.Path, name: str, progress: Progress | None, batch_size: int):
         self.directory, self.progress, self.batch_size = workdir / 'tensorboard' / name, progress, batch_size
         self.writer = None
 
     def start(self, step: int) -> None:
+        if self.progress is None:
+            return
         self.progress.resumed(step * self.batch_size)
         try:
             import tensorboardX
@@ -37,6 +42,8 @@ class Training:
         self.writer = tensorboardX.SummaryWriter(str(self.directory), purge_step=step + 1, flush_secs=10)
 
     def reached(self, step: int, losses: np.ndarray) -> None:
+        if self.progress is None:
+            return
         self.progress.reached(step * self.batch_size)
         if self.writer:
             for k, loss in enumerate(losses, start=step - len(losses) + 1):
