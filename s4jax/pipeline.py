@@ -31,6 +31,7 @@ def run(config: dict[str, Any], workdir: pathlib.Path, signals: fold.Signals) ->
     for t in range(config['explore']['iterations']):
         step = job.stage(f'explore_{t}', lambda: explore_step(job, t, space, supernet))
         if step['space'] is None:                                     # no legal neighbour ascends
+            trajectory[-1]['stopped'] = step['stopped']
             break
         space = SearchSpace.from_json(step['space'])
         trajectory.append(report.visited(space, job.size(space), step['gamma'], step))

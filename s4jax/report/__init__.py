@@ -73,6 +73,8 @@ def summary(workdir: pathlib.Path, result: dict[str, Any]) -> str:
     for t, row in enumerate(result['trajectory']):
         space = SearchSpace.from_json(row['space'])
         rows += [(f'space A{t}', f'{space}'), ('', f'    largest {costs(row["largest"], budget)}; {reached(space, row, t)}')]
+        if 'stopped' in row:
+            rows += [('', f'    and stayed there: {row["stopped"]}')]
     rows += [('', ''), ('evolution', f'best of the supernet: {winner["search_accuracy"]:.2%} of the search split; '
                                      f'ended after {result["evolution"]}'), ('', '')]
     for name, model in (('winner', winner), ('hand-made', baseline)):
