@@ -40,7 +40,7 @@ def make_score(count: Callable, load: Callable[[], Any], digest: str, sizes: Cal
     """`score(architectures) -> accuracies` of a supernet's subnets, each evaluated once and written to the journal.
 
     The journal is keyed by the supernet's digest and the architecture. Architectures go in fixed chunks of `chunk`, the last
-    one padded, so one program serves all (`chunk` 0: one at a time). `load()` gives the variables, when first needed.
+    one padded, so that one program serves all. `load()` gives the variables, when first needed.
     """
     scored = 0
     known = {(row['supernet'], json.dumps(row['architecture'])): row['correct'] for row in journal.rows}
@@ -53,11 +53,11 @@ def make_score(count: Callable, load: Callable[[], Any], digest: str, sizes: Cal
         scored += len(architectures) - len(missing)
         if missing and not held:
             held.append((load(), list(batches())))
-        for start in range(0, len(missing), max(chunk, 1)):
-            part = missing[start:start + max(chunk, 1)]
+        for start in range(0, len(missing), chunk):
+            part = missing[start:start + chunk]
             each = [sizes(arch) for arch in part + part[-1:] * (chunk - len(part))]
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each) if chunk else each[0]
-            counts = np.atleast_1d(correct(count, held[0][0], stacked, held[0][1], signals))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+            counts = correct(count, held[0][0], stacked, held[0][1], signals)
             for arch, number in zip(part, counts):
                 known[keys[arch]] = int(number)
             journal.append(*({'supernet': digest, 'architecture': arch.to_json(), 'correct': known[keys[arch]]}

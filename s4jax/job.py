@@ -170,7 +170,7 @@ def check_config(config: dict[str, Any]) -> None:
     check_keys('config.baseline', config['baseline'], list(config['space']), required=True)
     for name, (section, key), low in (
             ('iterations', ('explore', 'iterations'), 0), ('pairs', ('explore', 'pairs'), 1),
-            ('batch_size', ('evaluate', 'batch_size'), 1), ('architectures', ('evaluate', 'architectures'), 0),
+            ('batch_size', ('evaluate', 'batch_size'), 1), ('architectures', ('evaluate', 'architectures'), 1),
             ('save_every', ('checkpoint', 'save_every'), 1), ('log_every', ('checkpoint', 'log_every'), 1),
             *((name, ('evolve', name), low) for name, low in (
                 ('population', 1), ('generations', 1), ('parents', 1), ('mutations', 0), ('crossovers', 0), ('tries', 1)))):
