@@ -193,9 +193,6 @@ class Checkpoints:
             if newer > step:
                 self.delete(newer)
 
-    def close(self) -> None:
-        self.manager.close()
-
 
 def stage(path: pathlib.Path, compute: Callable[[], Any], any_host: Callable[[bool], bool] = bool) -> Any:
     """The JSON that `compute` returned the first time; a finished stage is read and not computed again.

@@ -96,8 +96,6 @@ class Job:
         """The hand-made architecture; one value of a per-block dimension stands for every block."""
         choices = dict(self.config['baseline'])
         for dimension in self.space.dimensions:
-            if dimension.name not in choices:
-                raise UsageError(f'config.baseline.{dimension.name} is missing')
             if dimension.per_block and isinstance(choices[dimension.name], int | float):
                 choices[dimension.name] = (choices[dimension.name],) * self.space.blocks(dimension, choices)
         return self.architecture(choices)
