@@ -221,13 +221,15 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) ->
     """Makes the workdir this run's, or raises with the fields in which the run that it belongs to differs."""
     path, ours = workdir / 'config.json', identity(config, data.digest)
     theirs = fold.read_json(path)
-    strange = workdir.exists() and any(workdir.iterdir()) and not path.exists()
-    if strange and meshes.is_first_host():
-        raise UsageError(f'--workdir={workdir} holds other files and no run: choose a new folder')
-    if theirs is not None and theirs['identity'] != ours:
-        names = sorted(set(ours) | set(theirs['identity']))
-        differing = [f'{name}: {theirs["identity"].get(name)!r} there, {ours.get(name)!r} here'
-                     for name in names if theirs['identity'].get(name) != ours.get(name)]
-        raise UsageError(f'--workdir={workdir} belongs to another run ({"; ".join(differing)}): choose another folder, or the '
-                         'same config')
+    names = sorted(set(ours) | set(theirs['identity'])) if theirs else ()
+    differing = [f'{name}: {theirs["identity"].get(name)!r} there, {ours.get(name)!r} here'
+                 for name in names if theirs['identity'].get(name) != ours.get(name)]
+    refusal = None
+    if differing:
+        refusal = (f'--workdir={workdir} belongs to another run ({"; ".join(differing)}): choose another folder, or the same '
+                   'config')
+    elif meshes.is_first_host() and not path.exists() and workdir.exists() and any(workdir.iterdir()):
+        refusal = f'--workdir={workdir} holds other files and no run: choose a new folder'
+    if meshes.any_host(refusal is not None):      # together: nobody writes before all have looked
+        raise UsageError(refusal or f'--workdir={workdir} is refused by another host: see its message')
     fold.write_json(path, {'config': config, 'data': data.facts, 'identity': ours})
