@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -239,12 +239,15 @@ class Architecture:
     channels: int = 3
     classes: int
 
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, tuple(value) if isinstance(value, list) else value)
             values = value if isinstance(value, list | tuple) else (value,)
-            if not all(isinstance(v, int | float | np.number) and v > 0 for v in values):
+            if not all(isinstance(v, int | float | np.number) and (v > 0 or v == 0 and field.name in self.MAY_BE_ZERO)
+                       for v in values):
                 raise UsageError(f'architecture: {field.name}={value!r} must be positive')
 
     def to_json(self) -> dict:
