@@ -88,9 +88,9 @@ class Sizes(NamedTuple):
 
 
 def stages(names: tuple[str, ...]) -> Stages:
-    """2, 2, depth, 2 blocks as in the paper; a dimension `depth_1` … gives a stage's number instead."""
-    usual = ((2, None), (2, None), (1, 'depth'), (2, None))
-    return tuple((1, f'depth_{s}') if f'depth_{s}' in names else stage for s, stage in enumerate(usual, 1))
+    """2, 2, depth, 2 blocks as in the paper; or, where there are dimensions `depth_1`, `depth_2`, …, as many stages of as many blocks."""
+    given = sorted(name for name in names if name.startswith('depth_'))
+    return tuple((1, name) for name in given) or ((2, None), (2, None), (1, 'depth'), (2, None))
 
 
 def architecture(choices: Choices, **inputs: Any) -> Architecture:
