@@ -45,12 +45,12 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The method on 8×8 digits drawn at 16×16: maps of 8, 4, 2 and 1 tokens a side, windows of 4."""
+    """The method on 8×8 digits drawn at 16×16: three stages with maps of 8, 4 and 2 tokens a side, windows of 4."""
     short = dict(batch_size=32, lr=2e-3, min_lr=1e-5, warmup_epochs=1.0, drop_path=0.0)
     config.update(dict(
         dtype='float32',
-        model=dict(image_size=16, channels=1, patch=2, window=4, num_heads=(1, 2, 4, 4)),
-        budget=dict(params=230e3),
+        model=dict(image_size=16, channels=1, patch=2, window=4, num_heads=(1, 2, 4)),
+        budget=dict(params=45e3),
         data=dict(name='digits', search=400, test=400),
         preprocess=dict(mean=(0.3,), std=(0.35,), crop_fraction=1.0),
         augment=dict(crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0),
@@ -58,8 +58,8 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         explore=dict(iterations=1), evolve=dict(population=16, generations=4, parents=5, mutations=8, crossovers=5),
         evaluate=dict(batch_size=400, architectures=16), checkpoint=dict(save_every=100, log_every=20)))
     config.space = dict(
-        embed_dim=dict(lower=8, upper=12, step=4),
-        depth=dict(lower=1, upper=2, step=1),
+        embed_dim=dict(lower=8, upper=16, step=4),
+        depth_1=dict(lower=2, upper=2, step=1), depth_2=dict(lower=1, upper=2, step=1), depth_3=dict(lower=1, upper=1, step=1),
         mlp_ratio=dict(lower=1.0, upper=2.0, step=0.5, per_block=True))
-    config.baseline = dict(embed_dim=12, depth=2, mlp_ratio=2.0)
+    config.baseline = dict(embed_dim=12, depth_1=2, depth_2=2, depth_3=1, mlp_ratio=2.0)
     return config

@@ -9,6 +9,10 @@ import sys
 import numpy as np
 import pytest
 
+# compiled with less care: the programs of the tests run for seconds, and compiling them is what the tests wait for
+LESS_CARE = '--xla_backend_optimization_level=0'
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {LESS_CARE}'.strip()
+
 ROOT = pathlib.Path(__file__).parents[1]
 ORACLES = pathlib.Path(__file__).parent / 'oracles'
 TINY = {      # the demo in miniature: every stage, a handful of steps each
@@ -36,9 +40,9 @@ def vit_rows():
     return json.loads((ORACLES / 'vit_counts.json').read_text())
 
 
-def command(workdir, config='configs/digits.py', **overrides):
+def command(workdir, config='configs/digits.py', base=TINY, **overrides):
     """The command line of a tiny run; `overrides` are keys of the config with dots as double underscores."""
-    values = TINY | {name.replace('__', '.'): value for name, value in overrides.items()}
+    values = base | {name.replace('__', '.'): value for name, value in overrides.items()}
     return [sys.executable, '-m', 's4jax.main', f'--config={config}', f'--workdir={workdir}',
             *(f'--config.{name}={value}' for name, value in values.items())]
 

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import ROOT, command, run
+from conftest import LESS_CARE, ROOT, command, run
 
 SHORT = {'explore__iterations': 0, 'evolve__generations': 1, 'space__depth__upper': 1, 'baseline__depth': 1}
 
@@ -27,7 +27,7 @@ def one(tmp_path_factory):
 
 @pytest.mark.slow
 def test_eight_devices_agree_with_one(one, tmp_path):
-    done = run(command(tmp_path / 'run', **SHORT), XLA_FLAGS='--xla_force_host_platform_device_count=8')
+    done = run(command(tmp_path / 'run', **SHORT), XLA_FLAGS=f'--xla_force_host_platform_device_count=8 {LESS_CARE}')
     assert done.returncode == 0, done.stderr
     for stage in ('supernet_0', 'retrain'):
         np.testing.assert_allclose(losses(tmp_path / 'run', stage)[:8], losses(one, stage)[:8], rtol=2e-5)
@@ -40,7 +40,7 @@ def test_two_hosts_agree_with_one(one, tmp_path):
     with socket.socket() as free:
         free.bind(('localhost', 0))
         port = free.getsockname()[1]
-    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count=2 {LESS_CARE}'}
     hosts = [subprocess.Popen([*command(tmp_path / 'run', **SHORT), f'--coordinator=localhost:{port}', '--processes=2',
                                f'--process={i}'], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True) for i in range(2)]

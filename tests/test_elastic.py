@@ -24,11 +24,6 @@ SMALL = {
 }
 
 
-def jit(function):
-    """Compiled with less care: these programs run a few times, and compiling is what the tests wait for."""
-    return jax.jit(function, compiler_options={'xla_backend_optimization_level': 0})
-
-
 class Case:
     """A family's supernet with random weights everywhere (an initial scale of 1 or bias of 0 would hide a wrong slice)."""
 
@@ -57,14 +52,14 @@ class Case:
 
     @functools.cached_property
     def apply(self):
-        return jit(self.model.apply)
+        return jax.jit(self.model.apply)
 
     @functools.cached_property
     def value_and_grad(self):
         def loss(variables, sizes):
             logits, _ = self.model.apply(variables, self.images, sizes, self.key, mutable=['batch_stats'])
             return jnp.sum(logits * self.weights), logits
-        return jit(jax.value_and_grad(loss, has_aux=True))
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
 @pytest.fixture(scope='module', params=SMALL)
@@ -123,7 +118,7 @@ def test_extracted_model_equals_the_subnet(case):
         alone = case.family.Model(case.architecture(choices))
         target = case.filled(alone, rng)
         params = elastic.inherit(case.variables['params'], target['params'])
-        logits = jit(alone.apply)(case.variables | {'params': params}, case.images)
+        logits = jax.jit(alone.apply)(case.variables | {'params': params}, case.images)
         close(logits, case.apply(case.variables, case.images, case.sizes('masked', choices)), 1e-5)
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) == case.family.params(case.architecture(choices))
 
@@ -132,7 +127,7 @@ def test_many_architectures_at_once_equal_one_by_one(case):
     rng = np.random.default_rng(3)
     several = [case.space.sample(rng) for _ in range(5)]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(case.sizes('masked', choices) for choices in several))
-    together = jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.images, stacked)
+    together = jax.jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.images, stacked)
     for logits, choices in zip(together, several):
         close(logits, case.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
 
@@ -144,7 +139,7 @@ def test_a_larger_supernet_inherits_and_a_smaller_one_is_cut(case):
     target = case.filled(case.family.Model(case.architecture(grown.largest())), rng)['params']
     inherited = elastic.inherit(case.variables['params'], target)
     model = case.family.Model(case.architecture(grown.largest()))
-    logits = jit(model.apply)(case.variables | {'params': inherited}, case.images, case.sizes('fixed', choices))
+    logits = jax.jit(model.apply)(case.variables | {'params': inherited}, case.images, case.sizes('fixed', choices))
     close(logits, case.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
     close(elastic.inherit(inherited, case.variables['params']), case.variables['params'], 0)
 
@@ -153,7 +148,7 @@ def test_compilations_are_few(case):
     """One program for all masked subnets, one per width for sliced ones."""
     rng = np.random.default_rng(5)
     for execution in ('masked', 'sliced'):
-        compiled = jit(lambda variables, sizes: case.model.apply(variables, case.images, sizes))
+        compiled = jax.jit(lambda variables, sizes: case.model.apply(variables, case.images, sizes))
         sampled = [case.space.sample(rng) for _ in range(12)]
         for choices in sampled:
             compiled(case.variables, case.sizes(execution, choices))

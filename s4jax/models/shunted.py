@@ -78,6 +78,14 @@ def _maps(image_size: int, count: int) -> tuple[int, ...]:
     return tuple(sides)
 
 
+def _stock(num_conv: int, *depths: int) -> dict[str, Any]:
+    """The sizes of a published Shunted Transformer: 64 wide, MLP ratio 8 in stages 1 and 2, else 4."""
+    return dict(embed_dim=64, num_conv=num_conv, depths=depths, mlp_ratio=(8.0,) * sum(depths[:2]) + (4.0,) * sum(depths[2:]))
+
+
+STOCK = {'shunted_t': _stock(0, 1, 2, 4, 1), 'shunted_s': _stock(1, 2, 4, 12, 1), 'shunted_b': _stock(2, 3, 4, 24, 2)}
+
+
 class Stage(NamedTuple):
     """The sizes of one stage: its number of blocks and, per block, the hidden width."""
 

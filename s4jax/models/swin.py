@@ -47,7 +47,7 @@ class Architecture(BaseArchitecture):
                                  'divide: take values of embed_dim (lower and step) that keep every head whole')
         if not self._fits(self.image_size):
             unit = self.patch * 2 ** (len(self.depths) - 1)
-            sizes = [size for size in range(unit, unit * 4 * self.window, unit) if self._fits(size)]
+            sizes = [size for size in range(unit, max(self.image_size, unit * 4 * self.window) + 1, unit) if self._fits(size)]
             near = sorted(sorted(sizes, key=lambda size: abs(size - self.image_size))[:4])
             raise UsageError(f'image_size={self.image_size} does not go into patches of {self.patch}, {len(self.depths)} stages '
                              f'and windows of {self.window}; sizes that do: {", ".join(map(str, near))}, …')
@@ -71,6 +71,15 @@ class Architecture(BaseArchitecture):
     def windows(self) -> tuple[int, ...]:
         """The side of each stage's windows: a map that is no larger than the window is one window."""
         return tuple(min(self.window, side) for side in self.maps)
+
+
+def _stock(embed_dim: int, third: int, heads: int) -> dict[str, Any]:
+    """The sizes of a published Swin: 2, 2, `third`, 2 blocks, MLP ratio 4, twice the heads in every stage."""
+    return dict(embed_dim=embed_dim, depths=(2, 2, third, 2), num_heads=tuple(heads * 2 ** i for i in range(4)),
+                mlp_ratio=(4.0,) * (6 + third))
+
+
+STOCK = {'swin_t': _stock(96, 6, 3), 'swin_s': _stock(96, 18, 3), 'swin_b': _stock(128, 18, 4), 'swin_l': _stock(192, 18, 6)}
 
 
 class Stage(NamedTuple):
