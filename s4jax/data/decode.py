@@ -39,29 +39,27 @@ def decode(data: bytes, size: int, channels: int) -> Decoded:
             animated = getattr(image, 'is_animated', False) and image.format != 'MPO'      # MPO: a photo and its preview
             image.seek(0)
             image.load()
-            upright = _flat(ImageOps.exif_transpose(image), channels)
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels = stored(image, size, channels)
+            return Decoded(pixels, image.height, image.width, bool(animated))
     except UnidentifiedImageError:
         raise Unreadable(f'it is no {", ".join(FORMATS)} image') from None
     except Image.DecompressionBombError:
         raise Unreadable(f'it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels') from None
     except Exception as error:      # a damaged file makes Pillow raise almost anything
         raise Unreadable(f'{type(error).__name__}: {error}'.splitlines()[0]) from None
-    return Decoded(stored(upright, size, channels), upright.height, upright.width, bool(animated))
-
-
-def _flat(image: Image.Image, channels: int) -> Image.Image:
-    """8 bits a channel, without transparency, grey or RGB."""
-    if image.mode.startswith(('I', 'F')):      # 16 bits a pixel: grey, 0 to 65,535
-        image = Image.fromarray(np.clip(np.round(np.asarray(image, np.float64) / 257), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
-    return image.convert('RGB' if channels == 3 else 'L')
 
 
 def stored(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """uint8 (size, size, channels): the largest centred square, resized (bicubic)."""
-    short, left, top = min(image.size), *((side - min(image.size)) / 2 for side in image.size)
+    """uint8 (size, size, channels): the largest centred square, resized (bicubic), on white."""
+    if image.mode.startswith(('I', 'F')):      # 16 bits a pixel: grey, 0 to 65,535
+        image = Image.fromarray(np.clip(np.round(np.asarray(image, np.float32) / 257), 0, 255).astype(np.uint8))
+    mode = 'RGB' if channels == 3 else 'L'
+    transparent = image.has_transparency_data
+    image = image.convert('RGBA' if transparent else mode)
     if image.size != (size, size):
+        short, left, top = min(image.size), *((side - min(image.size)) / 2 for side in image.size)
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
+    if transparent:      # only now: Pillow weights colours by their opacity when it resizes
+        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert(mode)
     return np.asarray(image).reshape(size, size, channels)

@@ -18,7 +18,7 @@ STORAGE_SIZES = {'cifar10': 32, 'cifar100': 32, 'tiny_imagenet': 64}      # pixe
 FOLDERS = {'train': 'train', 'val': 'validation', 'valid': 'validation', 'validation': 'validation', 'test': 'test'}
 
 
-def load(name: str, root: str, storage_size: int | None, stop: Callable[[], bool]) -> Prepared:
+def load(name: str, root: str, storage_size: int | None, stop: Callable[[], bool] = lambda: False) -> Prepared:
     """The dataset `name`, prepared now if its images are at hand. `root`: the folder, or TFDS's data directory."""
     size = storage_size or STORAGE_SIZES.get(name, 256)
     if name == 'digits':
