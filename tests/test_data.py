@@ -121,5 +121,5 @@ def test_a_tfds_dataset_without_tensorflow(prepared):
 def test_datasets_that_are_not_there_are_told(tmp_path):
     with pytest.raises(UsageError, match="data.name='cifar1O' is no dataset; near: cifar10"):
         data.load(name='cifar1O', seed=0, root=str(tmp_path))
-    with pytest.raises(UsageError, match='cifar10 is not prepared in .*tfds build cifar10'):
+    with pytest.raises(UsageError, match='cifar10 is not prepared in .*: python -m s4jax.data prepare --name=cifar10 --root='):
         data.load(name='cifar10', seed=0, root=str(tmp_path))

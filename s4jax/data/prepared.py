@@ -115,8 +115,8 @@ def _disk_errors(path: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise fold.disk_full(path) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UsageError(f'no permission to write {path}: set TFDS_DATA_DIR to a folder for prepared data') from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+            raise UsageError(f'{path} cannot be written ({error.strerror}): set TFDS_DATA_DIR to a folder for prepared data') from None
         raise
 
 

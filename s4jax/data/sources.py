@@ -1,6 +1,7 @@
 """Where images come from: scikit-learn's digits, a folder, and image classification datasets of TensorFlow Datasets."""
 
 import difflib
+import errno
 import hashlib
 import os
 import pathlib
@@ -13,6 +14,7 @@ import numpy as np
 from s4jax.data.decode import SUFFIXES
 from s4jax.data.prepared import SPLITS, Items, Prepared, in_memory, prepare
 from s4jax.errors import UsageError
+from s4jax.fold import disk_full
 
 STORAGE_SIZES = {'cifar10': 32, 'cifar100': 32, 'tiny_imagenet': 64}      # pixels of the short side, as published; others 256
 FOLDERS = {'train': 'train', 'val': 'validation', 'valid': 'validation', 'validation': 'validation', 'test': 'test'}
@@ -181,17 +183,40 @@ def download(name: str, root: str, archive: str, any_checksum: bool) -> None:
     builder = makers(name, root)[-1]()
     with tempfile.TemporaryDirectory() as manual:
         if archive:
-            path = pathlib.Path(archive).expanduser().resolve()
-            if not path.is_file():
-                beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-                raise UsageError(f'--archive={archive} is no file{near(path.name, beside)}')
-            wanted = builder.filename() if hasattr(builder, 'filename') else path.name
-            pathlib.Path(manual, wanted).symlink_to(path)      # where TFDS looks before it downloads
+            link = pathlib.Path(manual, archive_name(builder, archive))
+            link.symlink_to(archive_path(archive))      # where TFDS looks before it downloads
             if any_checksum and hasattr(builder, 'URL'):
-                builder.url_infos = {builder.URL: compute_url_info(path)}
+                builder.url_infos = {builder.URL: compute_url_info(link)}
         try:
             builder.download_and_prepare(file_format='array_record', download_config=tfds.download.DownloadConfig(
                 manual_dir=manual if archive else None))
         except NonMatchingChecksumError as error:
-            raise UsageError(f'{archive or builder.URL} has not the official checksum: it is damaged, cut off or another archive '
-                             f'({str(error).splitlines()[2].lstrip("* ")}); --any-checksum takes it all the same') from None
+            raise UsageError(f'{archive or name} has not the official checksum: it is damaged, cut off or another archive '
+                             f'({str(error).splitlines()[1].lstrip("* ")})' + ('; --any-checksum takes it all the same' if archive else '')
+                             ) from None
+        except ImportError as error:
+            raise UsageError(f"TFDS needs more to prepare {name} ({error}): pip install 's4jax[prepare]'") from None
+        except Exception as error:      # an archive that is none, a network that is not there: whatever TFDS and zlib raise
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise disk_full(data_directory(root)) from None
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise UsageError(f'{name} could not be prepared from {archive or "the network"} ({reason[:300]}): take the official '
+                             'archive, with --archive=FILE where there is no network') from None
+
+
+def archive_path(archive: str) -> pathlib.Path:
+    path = pathlib.Path(archive).expanduser().resolve()
+    if not path.is_file():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UsageError(f'--archive={archive} is no file{near(path.name, beside)}')
+    return path
+
+
+def archive_name(builder: Any, archive: str) -> str:
+    """The name under which TFDS looks for an archive: ours have one, which may be called as it likes."""
+    if hasattr(builder, 'filename'):
+        return builder.filename()
+    name, known = archive_path(archive).name, [info.filename for info in (builder.url_infos or {}).values()]
+    if known and name not in known:
+        raise UsageError(f'--archive={archive} is none of {", ".join(known[:5])}, of which {builder.name} is made')
+    return name
