@@ -1,6 +1,6 @@
 """Does training wait for data? The loader's throughput over the training step's, in one run.
 
-    python -m benchmarks.loading [--image-size=224] [--batch=32]
+    python -m benchmarks.loading [--image-size=224] [--batch=8]
 
 The loader reads random images from a memory-mapped file of stored images, as in training; the step is that of the smallest
 model of the paper's ViT space (Table 1), the fastest, with and without the paper's augmentation on the device.
@@ -74,24 +74,24 @@ def loader_rate(split: data.Split, batch: int, seconds: float = 3) -> float:
 
 
 def measure(batch: int, image_size: int, rounds: int, dtype) -> None:
-    print(f'batch {batch}, model input {image_size}; {timing.machine()}')
-    print(f'{"stored":>7}{"loader img/s":>14}{"step img/s":>12}{"ratio":>8}{"augmented img/s":>17}{"ratio":>8}')
     with tempfile.TemporaryDirectory() as directory:
-        for size in STORED:
-            split = stored_split(pathlib.Path(directory), size, 100)
-            seconds = timing.interleaved({name: step_call(split, batch, image_size, name == 'augmented', dtype)
-                                          for name in ('plain', 'augmented')}, rounds)
+        splits = {size: stored_split(pathlib.Path(directory), size, 100) for size in STORED}
+        seconds = timing.interleaved({name: step_call(splits[64], batch, image_size, name == 'augmented', dtype)
+                                      for name in ('plain', 'augmented')}, rounds)
+        steps = {name: batch / taken for name, taken in seconds.items()}
+        print(f'batch {batch}, model input {image_size}; {timing.machine()}')
+        print('step: ' + ', '.join(f'{rate:,.1f} img/s {name}' for name, rate in steps.items()))
+        print(f'{"stored":>7}{"loader img/s":>14}' + ''.join(f'{"over " + name:>16}' for name in steps))
+        for size, split in splits.items():
             loader = loader_rate(split, batch)
-            plain, augmented = (batch / seconds[name] for name in ('plain', 'augmented'))
-            print(f'{size:>7}{loader:>14,.0f}{plain:>12,.1f}{loader / plain:>8.0f}{augmented:>17,.1f}{loader / augmented:>8.0f}',
-                  flush=True)
+            print(f'{size:>7}{loader:>14,.0f}' + ''.join(f'{loader / rate:>16,.0f}' for rate in steps.values()), flush=True)
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--image-size', type=int, default=224)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--rounds', type=int, default=2)
     parser.add_argument('--dtype', default='float32', choices=('float32', 'bfloat16'))
     options = parser.parse_args()
     measure(options.batch, options.image_size, options.rounds, jnp.dtype(options.dtype))
