@@ -43,7 +43,7 @@ def zipped(path, files):
             archive.writestr(name, content)
 
 
-def cifar(path, classes, fine=True):
+def cifar(path, classes):
     """cifar-10-binary.tar.gz, or with 100 classes cifar-100-binary.tar.gz: {(split, index): (label, pixels)}."""
     rng, contents, expected = np.random.default_rng(0), {}, {}
     hundred = classes == 100

@@ -95,6 +95,8 @@ def test_a_class_of_very_few_images_can_be_split(tmp_path):
     (lambda root: [(root / split).mkdir() or (root / name).rename(root / split / name) for split, name in
                    (('train', 'ants'), ('test', 'bees'))] and (root / 'cats').rename(root / 'train' / 'cats'),
      'mine/test and '),
+    (lambda root: [(root / split).mkdir() or (root / name).rename(root / split / name) for split, name in
+                   (('train', 'ants'), ('val', 'bees'), ('valid', 'cats'))], 'has two folders for one split: train, val, valid'),
     (lambda root: root.rename(root.with_name('mime')), 'is no folder; near: mime'),
 ])
 def test_folders_that_are_wrong_are_told(folder, change, words):
@@ -102,6 +104,11 @@ def test_folders_that_are_wrong_are_told(folder, change, words):
     with pytest.raises(UsageError) as told:
         load(folder)
     assert words in str(told.value) and '\n' not in str(told.value)
+
+
+def test_train_may_be_a_class(tmp_path):
+    images.make_folder(tmp_path / 'mine', {'train': 20, 'plane': 20, 'car': 20})
+    assert load(tmp_path / 'mine').class_names == ('car', 'plane', 'train')
 
 
 def test_a_folder_must_be_named():
@@ -131,7 +138,7 @@ def nobody(tmp_path):
     """The rights of an ordinary user: root may read whatever it wants."""
     for path in (tmp_path, *tmp_path.parents):
         if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o005 == 0o005:
-            path.chmod(0o777)
+            path.chmod(0o755)
     (tmp_path / 'tfds').mkdir(mode=0o777)
     (tmp_path / 'tfds').chmod(0o777)
     before = os.geteuid()
@@ -141,7 +148,7 @@ def nobody(tmp_path):
     os.seteuid(before)
 
 
-def test_more_than_a_few_unreadable_images_are_an_error_that_names_them(folder, nobody, capsys):
+def test_more_than_a_few_unreadable_images_are_an_error_that_names_them(folder, nobody):
     before = os.geteuid()
     os.seteuid(os.getuid())
     bad = break_some(folder)
@@ -176,8 +183,8 @@ def test_up_to_one_percent_is_skipped_with_a_warning(tmp_path, capsys):
 def test_the_second_preparation_reads_no_image(folder, monkeypatch):
     first = load(folder)
     monkeypatch.setattr(prepared, 'decode', lambda *_: pytest.fail('decoded again'))
+    monkeypatch.setattr(prepared, 'locked', lambda _: pytest.fail('something is to be written'))      # it may be read-only
     assert load(folder).digest == first.digest and isinstance(load(folder).prepared.images, np.memmap)
-    monkeypatch.undo()
 
 
 def test_what_has_changed_is_prepared_again(folder):

@@ -96,7 +96,8 @@ def load(name: str, seed: int, stop: Callable[[], bool] = lambda: False, *, sear
     """A dataset by name, prepared where it is not yet; `stop()` ends that early with `fold.Interrupted`.
 
     Where it has no validation split, `search` images (a fraction if below 1) are held out of train, stratified and seeded;
-    `test` likewise, where it has neither; one without a test split is tested on its validation split. `storage_size`: pixels of the stored images' sides.
+    `test` likewise, where it has neither; one without a test split is tested on its validation split. `storage_size`:
+    pixels of the stored images' sides, by default the dataset's own.
     """
     prepared = sources.load(name, root, storage_size, stop)
     if prepared.unreadable:

@@ -6,6 +6,7 @@ import sys
 
 from s4jax import data
 from s4jax.data import inspect, sources
+from s4jax.data.prepared import told
 from s4jax.errors import UsageError
 
 
@@ -38,11 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
         loaded = data.load(options.name, options.seed, root=options.root, storage_size=options.storage_size)
         print(*inspect.describe(loaded), sep='\n')
         sheet = options.sheet or pathlib.Path(f'{options.name.replace("/", "-")}.png')
-        print(f'\n{sheet}: images of {inspect.contact_sheet(loaded, sheet)} classes')
+        try:
+            print(f'\n{sheet}: images of {inspect.contact_sheet(loaded, sheet)} classes')
+        except OSError as error:
+            raise UsageError(f'--sheet={sheet} cannot be written: {error.strerror}') from None
         return 0
     except UsageError as error:
         print(f's4jax: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('s4jax: stopped; to go on, run the same command again', file=sys.stderr)
+        return 130
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -51,6 +58,8 @@ def prepare(options: argparse.Namespace) -> int:
     prepared = sources.load(options.name, options.root, options.storage_size)
     print(f'{options.name}: {len(prepared.rows):,} images of {len(prepared.class_names):,} classes in '
           f'{prepared.directory or "memory"}; digest {prepared.digest}')
+    if prepared.unreadable:
+        print(f'{len(prepared.unreadable):,} of them cannot be read and are skipped: {told(prepared.unreadable)}')
     return 0
 
 

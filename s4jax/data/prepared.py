@@ -83,11 +83,11 @@ def prepare(directory: pathlib.Path, items: Items, size: int, channels: int, sto
     A preparation that was cut off goes on where it was; a second process waits for the first. `stop()` ends it early with
     `fold.Interrupted`. Raises UsageError where more than 1% of the images cannot be read, or there is no room.
     """
-    with locked(directory):
-        about = fold.read_json(directory / 'about.json')
-        identity = {'format': FORMAT, 'size': size, 'channels': channels, 'source': items.identity}
-        if about is None or about['identity'] != identity:
-            about = _fill(directory, items, identity, stop)
+    identity = {'format': FORMAT, 'size': size, 'channels': channels, 'source': items.identity}
+    about = _finished(directory, identity)      # first without the lock: the folder may be there to be read only
+    if about is None:
+        with locked(directory):
+            about = _finished(directory, identity) or _fill(directory, items, identity, stop)
     images = np.load(directory / 'images.npy', mmap_mode='r')
     return Prepared(tuple(about['class_names']), images, np.load(directory / 'rows.npy'), about['digest'], about['unreadable'],
                     directory)
@@ -118,6 +118,11 @@ def _disk_errors(path: pathlib.Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
             raise UsageError(f'{path} cannot be written ({error.strerror}): set TFDS_DATA_DIR to a folder for prepared data') from None
         raise
+
+
+def _finished(directory: pathlib.Path, identity: dict) -> dict | None:
+    about = fold.read_json(directory / 'about.json')
+    return about if about and about['identity'] == identity else None
 
 
 def _fill(directory: pathlib.Path, items: Items, identity: dict, stop: Callable[[], bool]) -> dict:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from s4jax.data.decode import SUFFIXES
-from s4jax.data.prepared import SPLITS, Items, Prepared, in_memory, prepare
+from s4jax.data.prepared import SPLITS, Items, Prepared, in_memory, locked, prepare
 from s4jax.errors import UsageError
 from s4jax.fold import disk_full
 
@@ -68,6 +68,8 @@ def folder_path(root: str) -> pathlib.Path:
     if not path.is_dir():
         beside = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
         raise UsageError(f'data.root={root} is no folder{near(path.name, beside)}')
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UsageError(f'no permission to read data.root={root}')
     return path
 
 
@@ -76,9 +78,12 @@ def folder(root: pathlib.Path) -> Items:
 
     Hidden files and files without an image's suffix are not looked at.
     """
-    own = {FOLDERS[path.name]: path for path in folders(root) if path.name in FOLDERS}
-    if 'train' not in own:
+    named = [path for path in folders(root) if path.name in FOLDERS]
+    own = {FOLDERS[path.name]: path for path in named}
+    if not folders(root / 'train'):      # 'train' may be a class, too, beside cars and planes
         own = {'train': root}
+    elif len(own) < len(named):
+        raise UsageError(f'{root} has two folders for one split: {", ".join(path.name for path in named)}')
     found = {split: {path.name: image_files(path) for path in folders(own[split])} for split in SPLITS if split in own}
     check_classes(own, found)
     class_names = tuple(sorted(found['train']))
@@ -99,7 +104,7 @@ def folder(root: pathlib.Path) -> Items:
 
 
 def folders(path: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    return sorted(p for p in path.glob('*') if p.is_dir() and not p.name.startswith('.'))
 
 
 def image_files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -157,6 +162,8 @@ def tfds_items(builder: Any) -> Items:
     if not {'image', 'label'} <= set(features) or not isinstance(features['label'], tfds.features.ClassLabel):
         raise UsageError(f"data.name='{name}' has the features {sorted(features)}: image, and label as a class, are needed")
     splits = [split for split in SPLITS if split in builder.info.splits]
+    if 'train' not in splits:
+        raise UsageError(f"data.name='{name}' has no split called train, but {', '.join(builder.info.splits)}")
     try:
         sources = [builder.as_data_source(split=split, decoders={'image': tfds.decode.SkipDecoding()}) for split in splits]
     except NotImplementedError:
@@ -178,10 +185,10 @@ def download(name: str, root: str, archive: str, any_checksum: bool) -> None:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.checksums import compute_url_info
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-    if prepared_builder(name, root) is not None:
-        return
-    builder = makers(name, root)[-1]()
-    with tempfile.TemporaryDirectory() as manual:
+    with locked(prepared_directory(root) / name.replace('/', '-')), tempfile.TemporaryDirectory() as manual:
+        if prepared_builder(name, root) is not None:
+            return
+        builder = makers(name, root)[-1]()
         if archive:
             link = pathlib.Path(manual, archive_name(builder, archive))
             link.symlink_to(archive_path(archive))      # where TFDS looks before it downloads
