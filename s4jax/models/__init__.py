@@ -10,9 +10,11 @@ A family is a module with
 - `decays(path)`: whether weight decay applies to a parameter.
 """
 
-from s4jax.models import vit
+from s4jax.models import shunted, swin, vit
 
 FAMILIES = {
+    'shunted': shunted,
+    'swin': swin,
     'vit': vit,
 }
 COSTS = ('params', 'macs')
