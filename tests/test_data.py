@@ -2,11 +2,14 @@
 
 import concurrent.futures
 import hashlib
+import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from s4jax import data, seeds
+from s4jax.data import sources
 from s4jax.data.prepared import in_memory
 from s4jax.errors import UsageError
 
@@ -150,6 +153,24 @@ def test_a_tfds_dataset_without_tensorflow(prepared):
     np.testing.assert_array_equal(means > 100, loaded.everything.labels == 1)
     again = data.load(name='shapes', seed=0, root=str(prepared), storage_size=16, search=6)
     assert again.digest == loaded.digest
+
+
+def test_what_only_tensorflow_can_do_is_told(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared / 'shapes', tmp_path / 'shapes')
+    info = tmp_path / 'shapes' / '1.0.0' / 'dataset_info.json'
+    info.write_text(info.read_text().replace('array_record', 'tfrecord'))
+    with pytest.raises(UsageError, match='shapes/1.0.0 was prepared as tfrecord, which TensorFlow alone reads: remove .*prepare'):
+        data.load(name='shapes', seed=0, root=str(tmp_path))
+
+    class NeedsTensorFlow:
+        data_path = tmp_path
+
+        def download_and_prepare(self, **_):
+            import tensorflow      # noqa: F401
+    monkeypatch.setitem(sys.modules, 'tensorflow', None)
+    monkeypatch.setattr(sources, 'makers', lambda *_: [NeedsTensorFlow])
+    with pytest.raises(UsageError, match=r"TFDS needs more to prepare beans .*tensorflow.*: pip install 's4jax\[prepare\]'"):
+        sources.download('beans', str(tmp_path), '', False)
 
 
 def test_datasets_that_are_not_there_are_told(tmp_path):
