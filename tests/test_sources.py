@@ -49,15 +49,19 @@ def names(loaded, split):
 def test_a_folder_of_classes(folder):
     (folder / 'ants' / 'more' / 'deep').mkdir(parents=True)
     (folder / 'ants' / 'more' / 'deep' / 'UPPER.PNG').write_bytes(images.encoded(images.noise(1000)))
-    for hidden in ('ants/._resource.png', 'ants/notes.txt', '.git/x.png'):
+    for hidden in ('ants/._resource.png', 'ants/notes.txt', '.git/x.png', 'ants/.thumbnails/x.png'):
         (folder / hidden).parent.mkdir(exist_ok=True)
         (folder / hidden).write_bytes(b'')
+    os.rename(folder / 'cats' / '000.png', os.fsencode(folder / 'cats') + b'/caf\xe9.png')      # a name from another century
     loaded = load(folder)
     assert loaded.class_names == ('ants', 'bees', 'cats')
+    assert 'cats/caf\N{REPLACEMENT CHARACTER}.png' in loaded.prepared.names()
+    os.rename(os.fsencode(folder / 'cats') + b'/caf\xe9.png', folder / 'cats' / '000.png')
+    loaded = load(folder)
     splits = {split: names(loaded, split) for split in ('train', 'search', 'test')}
     assert {split: len(part) for split, part in splits.items()} == {'train': 66, 'search': 7, 'test': 18}
     assert set.union(*splits.values()) == {str(p.relative_to(folder)) for p in folder.glob('[a-z]*/**/*') if p.suffix in ('.png', '.PNG')
-                                           and not p.name.startswith('.')}
+                                           and not p.name.startswith('.') and p.parent.name != '.thumbnails'}
     for split in (loaded.train, loaded.search, loaded._test):
         for image, label, name in zip(split.images, split.labels, (loaded.prepared.names()[i] for i in split.indices)):
             assert name.startswith(loaded.class_names[label])

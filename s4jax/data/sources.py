@@ -76,7 +76,7 @@ def folder_path(root: str) -> pathlib.Path:
 def folder(root: pathlib.Path) -> Items:
     """The images of root/{train,val,test}/<class>/, or of root/<class>/; folders below a class belong to it.
 
-    Hidden files and files without an image's suffix are not looked at.
+    Hidden files and folders, and files without an image's suffix are not looked at.
     """
     named = [path for path in folders(root) if path.name in FOLDERS]
     own = {FOLDERS[path.name]: path for path in named}
@@ -100,7 +100,7 @@ def folder(root: pathlib.Path) -> Items:
         except OSError:      # a link to nowhere: reading it will tell
             identity.update(f'{path.relative_to(root)}\n'.encode(errors='surrogateescape'))
     return Items(class_names, {split: sum(map(len, classes.values())) for split, classes in found.items()},
-                 [str(path.relative_to(root)) for path in files], lambda i: (files[i].read_bytes(), labels[i]), identity.hexdigest())
+                 [os.fsencode(path.relative_to(root)).decode(errors='replace') for path in files], lambda i: (files[i].read_bytes(), labels[i]), identity.hexdigest())
 
 
 def folders(path: pathlib.Path) -> list[pathlib.Path]:
@@ -109,8 +109,8 @@ def folders(path: pathlib.Path) -> list[pathlib.Path]:
 
 def image_files(path: pathlib.Path) -> list[pathlib.Path]:
     """The images below a class's folder, in an order that is the same on every machine."""
-    return sorted(pathlib.Path(place, file) for place, inner, files in os.walk(path)
-                  for file in files if file.lower().endswith(SUFFIXES) and not file.startswith('.'))
+    files = (pathlib.Path(place, file) for place, _, files in os.walk(path) for file in files if file.lower().endswith(SUFFIXES))
+    return sorted(file for file in files if not any(part.startswith('.') for part in file.relative_to(path).parts))
 
 
 def check_classes(own: dict[str, pathlib.Path], found: dict[str, dict[str, list[pathlib.Path]]]) -> None:
