@@ -20,6 +20,7 @@ benchmarks: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.supernet_step
 	$(VENV)/bin/python -m benchmarks.scoring
 	$(VENV)/bin/python -m benchmarks.neighbour_search
+	$(VENV)/bin/python -m benchmarks.loading
 
 clean:
 	rm -rf $(VENV) build *.egg-info

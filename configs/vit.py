@@ -2,7 +2,10 @@
 
     python -m s4jax.main --config=configs/vit.py:cifar100 --workdir=runs/vit_cifar100
 
-The dataset follows the colon: cifar10, cifar100, sun397, or any image classification dataset of TensorFlow Datasets.
+    python -m s4jax.main --config=configs/vit.py:folder --config.data.root=IMAGES --workdir=runs/vit_mine
+
+The dataset follows the colon: cifar10, cifar100, tiny_imagenet, sun397, any image classification dataset of TensorFlow
+Datasets, or folder: your own images, a folder for each class. All but the last: first `python -m s4jax.data prepare --name=…`.
 The paper's ViT + S4 has, after three moves, 25M/26M parameters and 94.32%/78.68% on CIFAR-10/100 (images scaled to 224,
 500 epochs a supernet, 300 for the winner). We have not run this length ourselves: see the README for what was run.
 
@@ -12,7 +15,7 @@ As written, A₀'s largest model (36.4M) is over the budget: `infeasible_start='
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-STORAGE = dict(cifar10=32, cifar100=32, tiny_imagenet=64)      # pixels of the short side on disk; others 256
+CROPPED = ('cifar10', 'cifar100', 'tiny_imagenet')      # small images that show their object alone
 
 
 def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
@@ -28,8 +31,8 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
             num_heads=dict(lower=2, upper=14, step=2, per_block=True),
             mlp_ratio=dict(lower=3.5, upper=4.0, step=0.5, per_block=True)),
         budget=dict(params=30e6, macs=placeholder(float)),
-        data=dict(name=dataset, root='', storage_size=STORAGE.get(dataset, 256), search=0.1, test=0.2),
-        preprocess=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=1.0 if dataset in STORAGE else 0.875),
+        data=dict(name=dataset, root='', storage_size=placeholder(int), search=0.1, test=0.2),
+        preprocess=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=1.0 if dataset in CROPPED else 0.875),
         augment=dict(crop='resized', flip=True, rand_augment='m9-mstd0.5-inc1', erasing=0.25, mixup=0.8, cutmix=1.0,
                      switch=0.5, smoothing=0.1),
         supernet=dict(**recipe, epochs=500, execution='auto', start='scratch'),

@@ -46,12 +46,13 @@ class Job:
         space = SearchSpace(tuple(Dimension(name, **values) for name, values in config['space'].items()),
                             family.stages(tuple(config['space'])))
         budget = Budget.create(COSTS, **config['budget'])
-        data = datasets.load(**config['data'], seed=config['seed'])
+        data = datasets.load(**config['data'], seed=config['seed'], stop=lambda: signals.received is not None)
         job = cls(config, workdir, signals, meshes.create(), data, space, budget,
                   Progress(workdir, plan(config, data), shown=meshes.is_first_host()))
         for section, split in (('supernet', data.train), ('retrain', data.everything)):
             datasets.Batches(split, config[section]['batch_size'], job.seed)
-        jax.eval_shape(job.augment, jax.random.key(0), {'images': data.train.images[:2], 'labels': data.train.labels[:2]})
+        first = data.train.take(slice(2))
+        jax.eval_shape(job.augment, jax.random.key(0), {'images': first.images, 'labels': first.labels})
         for dimension in space.dimensions:      # a family may refuse a value, and then also every space that a move leads to
             for value in dimension.values:
                 job.architecture(space.uniform('lower', {dimension.name: value}))
@@ -237,3 +238,4 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) ->
     if meshes.any_host(refusal is not None):      # together: nobody writes before all have looked
         raise UsageError(refusal or f'--workdir={workdir} is refused by another host: see its message')
     fold.write_json(path, {'config': config, 'data': data.facts, 'identity': ours})
+    fold.write_json(workdir / 'splits.json', data.splits)

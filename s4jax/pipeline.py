@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from s4jax import data as datasets
 from s4jax import elastic, evaluate, explore, fold, report, seeds, train
 from s4jax import mesh as meshes
-from s4jax.data.sources import Split
+from s4jax.data import Split
 from s4jax.evolve import evolve
 from s4jax.job import Job
 from s4jax.progress import SCORING, Progress

@@ -1,9 +1,16 @@
 """Digits, splits, batches: pure functions of the seed, and a test split that opens once."""
 
+import concurrent.futures
+import hashlib
+import shutil
+import sys
+
 import numpy as np
 import pytest
 
 from s4jax import data, seeds
+from s4jax.data import sources
+from s4jax.data.prepared import in_memory
 from s4jax.errors import UsageError
 
 
@@ -58,16 +65,46 @@ def test_batches_are_a_function_of_the_step(digits):
     assert max(np.bincount(labels) - np.bincount(digits.train.labels)) <= 0
 
 
-def test_hosts_have_disjoint_parts_of_the_same_batch(digits, monkeypatch):
+def hashed(batches):
+    digest = hashlib.blake2b(digest_size=16)
+    for batch in batches:
+        digest.update(batch['images'].tobytes() + batch['labels'].tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope='module')
+def thousand():
+    """1,000 batches of known images in order, and their hash."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (60000, 2, 2, 1), np.uint8), rng.integers(0, 10, 60000)      # Grain is slow on few
+    split = data.Split(in_memory(tuple('0123456789'), images, labels), np.arange(20, 60000))
+    return split, hashed(map(data.Batches(split, 16, 5), range(1000)))
+
+
+def test_a_thousand_batches_are_those_of_every_machine_and_version(thousand):
+    assert thousand[1] == 'bf61c66d929720a00282fdf18acc8eba', 'a run that was begun before would go on with other batches'
+
+
+@pytest.mark.parametrize('workers', [1, 2, 8])
+def test_batches_do_not_depend_on_the_workers(thousand, workers):
+    split, expected = thousand
+    make = data.Batches(split, 16, 5)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        assert hashed(pool.map(make, range(1000))) == expected
+
+
+@pytest.mark.parametrize('hosts', [1, 2, 4, 8])
+def test_hosts_have_the_parts_of_the_same_batches(thousand, hosts, monkeypatch):
     import jax
-    whole = data.Batches(digits.train, 64, 5)(3)
+    split, expected = thousand
+    monkeypatch.setattr(jax, 'process_count', lambda: hosts)
     parts = []
-    for host in range(4):
-        monkeypatch.setattr(jax, 'process_count', lambda: 4)
-        monkeypatch.setattr(jax, 'process_index', lambda host=host: host)
-        parts.append(data.Batches(digits.train, 64, 5)(3))
-    for name in whole:
-        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), whole[name])
+    for host in range(hosts):
+        monkeypatch.setattr(jax, 'process_index', lambda: host)
+        parts.append(list(map(data.Batches(split, 16, 5), range(1000))))
+    assert {len(part['labels']) for batches in parts for part in batches} == {16 // hosts}
+    assert hashed({name: np.concatenate([part[name] for part in of_step]) for name in ('images', 'labels')}
+                  for of_step in zip(*parts)) == expected
 
 
 def test_in_order_covers_a_split_once(digits):
@@ -118,8 +155,26 @@ def test_a_tfds_dataset_without_tensorflow(prepared):
     assert again.digest == loaded.digest
 
 
+def test_what_only_tensorflow_can_do_is_told(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared / 'shapes', tmp_path / 'shapes')
+    info = tmp_path / 'shapes' / '1.0.0' / 'dataset_info.json'
+    info.write_text(info.read_text().replace('array_record', 'tfrecord'))
+    with pytest.raises(UsageError, match='shapes/1.0.0 was prepared as tfrecord, which TensorFlow alone reads: remove .*prepare'):
+        data.load(name='shapes', seed=0, root=str(tmp_path))
+
+    class NeedsTensorFlow:
+        data_path = tmp_path
+
+        def download_and_prepare(self, **_):
+            import tensorflow      # noqa: F401
+    monkeypatch.setitem(sys.modules, 'tensorflow', None)
+    monkeypatch.setattr(sources, 'makers', lambda *_: [NeedsTensorFlow])
+    with pytest.raises(UsageError, match=r"TFDS needs more to prepare beans .*tensorflow.*: pip install 's4jax\[prepare\]'"):
+        sources.download('beans', str(tmp_path), '', False)
+
+
 def test_datasets_that_are_not_there_are_told(tmp_path):
     with pytest.raises(UsageError, match="data.name='cifar1O' is no dataset; near: cifar10"):
         data.load(name='cifar1O', seed=0, root=str(tmp_path))
-    with pytest.raises(UsageError, match='cifar10 is not prepared in .*tfds build cifar10'):
+    with pytest.raises(UsageError, match='cifar10 is not prepared in .*: python -m s4jax.data prepare --name=cifar10 --root='):
         data.load(name='cifar10', seed=0, root=str(tmp_path))

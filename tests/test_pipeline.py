@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from conftest import command, run
 from s4jax.models import FAMILIES
@@ -93,16 +95,26 @@ def test_a_finished_run_is_not_run_again(tiny_run):
 
 
 @pytest.mark.slow
-def test_the_papers_config_in_miniature(tmp_path):
-    """configs/vit.py with its whole recipe, sliced, in bfloat16, from a space over the budget."""
+def test_the_papers_config_in_miniature_on_a_folder_of_images(tmp_path):
+    """configs/vit.py with its whole recipe, sliced, in bfloat16, from a space over the budget; from path to trained model."""
+    bunch = load_digits()
+    for i, (image, name) in enumerate(zip(bunch.images, bunch.target_names[bunch.target])):
+        (tmp_path / 'mine' / str(name)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).save(tmp_path / 'mine' / str(name) / f'{i}.png')
+    (tmp_path / 'mine' / '3' / 'broken.jpg').write_bytes(b'')
     done = run(command(
-        tmp_path / 'run', 'configs/vit.py:digits', supernet__execution='sliced', explore__iterations=0, data__search=100,
-        data__test=100, data__storage_size=8, model__image_size=16, model__patch=8, model__channels=1, model__head_dim=8,
-        preprocess__mean='(0.3,)', preprocess__std='(0.35,)', preprocess__crop_fraction=1.0,
+        tmp_path / 'run', 'configs/vit.py:folder', supernet__execution='sliced', explore__iterations=0, data__search=100,
+        data__test=100, data__root=tmp_path / 'mine', data__storage_size=8, model__image_size=16, model__patch=8, model__head_dim=8,
+        preprocess__crop_fraction=1.0,
         space__embed_dim__lower=24, space__embed_dim__upper=24, space__embed_dim__step=8, space__embed_dim__floor=8,
         space__depth__lower=2, space__depth__upper=3, space__num_heads__lower=2, space__num_heads__upper=4,
-        budget__params=27e3, baseline__embed_dim=16, baseline__depth=2, baseline__num_heads=2))
+        budget__params=29e3, baseline__embed_dim=16, baseline__depth=2, baseline__num_heads=2), TFDS_DATA_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
+    assert '1 of 1,798 images cannot be read and are skipped: 3/broken.jpg (the file is empty)' in done.stderr
+    splits = read(tmp_path / 'run' / 'splits.json')
+    assert {name: len(indices) for name, indices in splits.items()} == {'train': 1597, 'search': 100, 'test': 100}
+    assert not set(splits['search']) & {*splits['train'], *splits['test']}
+    assert read(tmp_path / 'run' / 'config.json')['data']['unreadable'] == 1
     check_winner(tmp_path / 'run')
     assert any(read(tmp_path / 'run' / 'trajectory.json')[0]['gamma']), 'the first space should have been projected'
     assert read(tmp_path / 'run' / 'stages' / 'supernet_0.json')['execution'] == 'sliced'

@@ -1,8 +1,10 @@
 """Images and labels: prepared once as arrays, split by the seed, batched as a pure function of (seed, step)."""
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import grain
@@ -10,7 +12,7 @@ import numpy as np
 
 from s4jax import mesh as meshes
 from s4jax.data import sources
-from s4jax.data.sources import Split
+from s4jax.data.prepared import Prepared, told
 from s4jax.errors import UsageError
 
 
@@ -21,6 +23,31 @@ class TestSplitSealed(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Split:
+    """Some of the prepared images: their indices (n,); pixels are read when they are asked for."""
+
+    prepared: Prepared
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 (n,)."""
+        return self.prepared.rows['label'][self.indices]
+
+    @property
+    def images(self) -> np.ndarray:
+        """uint8 (n, height, width, channels), all of them in memory: `take` a few."""
+        return self.prepared.images[self.indices]
+
+    def take(self, positions: np.ndarray) -> 'Split':
+        """A part of the split, by position in it."""
+        return Split(self.prepared, self.indices[positions])
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """A dataset's splits: `train` trains supernets, `search` scores subnets, `everything` (both) trains a final model.
 
@@ -28,12 +55,18 @@ class Data:
     """
 
     name: str
-    class_names: tuple[str, ...]
+    prepared: Prepared
     train: Split
     search: Split
-    everything: Split
-    digest: str
     _test: Split = dataclasses.field(repr=False)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.prepared.class_names
+
+    @property
+    def everything(self) -> Split:
+        return Split(self.prepared, np.sort(np.concatenate([self.train.indices, self.search.indices])))
 
     def test(self, finished: Collection[str]) -> Split:
         """The test split, once the stages before the last are finished; earlier it raises `TestSplitSealed`."""
@@ -43,49 +76,60 @@ class Data:
         return self._test
 
     @property
+    def splits(self) -> dict[str, list[int]]:
+        """The prepared images' indices in every split."""
+        return {name: split.indices.tolist() for name, split in (
+            ('train', self.train), ('search', self.search), ('test', self._test))}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return hashlib.blake2b(f'{self.prepared.digest} {self.splits}'.encode(), digest_size=16).hexdigest()
+
+    @property
     def facts(self) -> dict[str, Any]:
         return {'name': self.name, 'classes': len(self.class_names), 'digest': self.digest, 'train': len(self.train),
-                'search': len(self.search), 'test': len(self._test)}
+                'search': len(self.search), 'test': len(self._test), 'unreadable': len(self.prepared.unreadable)}
 
 
-def load(name: str, seed: int, *, search: int | float = 0.1, test: int | float = 0.2, root: str = '',
-         storage_size: int = 256) -> Data:
-    """A dataset by name.
+def load(name: str, seed: int, stop: Callable[[], bool] = lambda: False, *, search: int | float = 0.1, test: int | float = 0.2,
+         root: str = '', storage_size: int | None = None) -> Data:
+    """A dataset by name, prepared where it is not yet; `stop()` ends that early with `fold.Interrupted`.
 
     Where it has no validation split, `search` images (a fraction if below 1) are held out of train, stratified and seeded;
-    `test` likewise, where it has no test split.
+    `test` likewise, where it has neither; one without a test split is tested on its validation split. `storage_size`:
+    pixels of the stored images' sides, by default the dataset's own.
     """
-    source = sources.load(name, root, storage_size)
-    train, held = source.train, source.validation
-    rest = np.arange(len(train.labels))
-    tested = source.test
-    if tested is None:
-        rest, out = stratified(train.labels, rest, test, seed, 'test')
-        tested = train.take(out)
-    if held is None:
-        rest, out = stratified(train.labels, rest, search, seed + 1, 'search')
-        held = train.take(out)
-        everything = train.take(np.sort(np.concatenate([rest, out])))
-    else:
-        everything = Split(np.concatenate([train.take(rest).images, held.images]),
-                           np.concatenate([train.labels[rest], held.labels]))
-    parts = Split(train.images[rest], train.labels[rest]), held, tested
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        for array in (part.images, part.labels):
-            digest.update(np.ascontiguousarray(array).data.cast('B'))
-    return Data(name, source.class_names, parts[0], held, everything, digest.hexdigest(), tested)
+    prepared = sources.load(name, root, storage_size, stop)
+    if prepared.unreadable:
+        print(f's4jax: {len(prepared.unreadable):,} of {len(prepared.rows):,} images cannot be read and are skipped: '
+              f'{told(prepared.unreadable)}', file=sys.stderr)
+    train, search_, test_ = (prepared.split(split) for split in ('train', 'validation', 'test'))
+    labels = prepared.rows['label']
+    if not len(test_):      # then the validation split, if there is one, is what it is tested on
+        search_, test_ = test_, search_
+    if not len(test_):
+        train, test_ = stratified(labels, train, test, seed, 'test')
+    if not len(search_):
+        train, search_ = stratified(labels, train, search, seed + 1, 'search')
+    absent = np.flatnonzero(np.bincount(labels[train], minlength=len(prepared.class_names)) == 0)
+    if len(absent):
+        raise UsageError(f'the class {prepared.class_names[absent[0]]} has no training image that can be read')
+    return Data(name, prepared, *(Split(prepared, indices) for indices in (train, search_, test_)))
 
 
 def stratified(labels: np.ndarray, indices: np.ndarray, count: int | float, seed: int, what: str) -> tuple[np.ndarray, ...]:
-    """(kept, held out): `count` of the indices, or that fraction of them, each class in its proportion."""
+    """(kept, held out): `count` of the indices, or that fraction of them, each class in its proportion.
+
+    A class of a single image is kept.
+    """
     from sklearn.model_selection import train_test_split
-    classes, size = len(np.unique(labels)), int(count * len(indices)) if count < 1 else int(count)
+    classes, size = len(np.unique(labels[indices])), int(count * len(indices)) if count < 1 else int(count)
     if not classes <= size <= len(indices) - classes:
         raise UsageError(f'data.{what}={count} is {size} of {len(indices)} images: it must be between the number of classes, '
                          f'{classes}, and {len(indices) - classes}')
-    kept, held = train_test_split(indices, test_size=size, random_state=seed, stratify=labels[indices])
-    return np.sort(kept), np.sort(held)
+    single = np.bincount(labels[indices])[labels[indices]] == 1
+    kept, held = train_test_split(indices[~single], test_size=size, random_state=seed, stratify=labels[indices[~single]])
+    return np.sort(np.concatenate([indices[single], kept])), np.sort(held)
 
 
 class Batches:
