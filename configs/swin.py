@@ -3,7 +3,7 @@
     python -m s4jax.main --config=configs/swin.py:cifar100 --workdir=runs/swin_cifar100
     python -m s4jax.main --config=configs/swin.py:smoke --workdir=runs/swin_smoke
 
-The dataset follows the colon, as in configs/vit.py; `smoke` runs the entire method on the embedded digits in minutes.
+The dataset follows the colon as in configs/vit.py (cifar10, …, folder); `smoke` runs the entire method on the embedded digits in minutes.
 The paper's Swin + S4 has, after three moves, 25M/26M parameters and 95.65%/80.31% on CIFAR-10/100 (images scaled to 224,
 500 epochs a supernet, 300 for the winner). We have not run this length ourselves: see the README for what was run.
 
@@ -14,7 +14,7 @@ As written, A₀'s largest model is over the budget: `infeasible_start='project'
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-STORAGE = dict(cifar10=32, cifar100=32, tiny_imagenet=64)      # pixels of the short side on disk; others 256
+CROPPED = ('cifar10', 'cifar100', 'tiny_imagenet')      # small images that show their object alone
 
 
 def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
@@ -29,8 +29,8 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
             depth=dict(lower=4, upper=8, step=2),
             mlp_ratio=dict(lower=3.0, upper=4.0, step=0.5, per_block=True)),
         budget=dict(params=30e6, macs=placeholder(float)),
-        data=dict(name=dataset, root='', storage_size=STORAGE.get(dataset, 256), search=0.1, test=0.2),
-        preprocess=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=1.0 if dataset in STORAGE else 0.875),
+        data=dict(name=dataset, root='', storage_size=placeholder(int), search=0.1, test=0.2),
+        preprocess=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=1.0 if dataset in CROPPED else 0.875),
         augment=dict(crop='resized', flip=True, rand_augment='m9-mstd0.5-inc1', erasing=0.25, mixup=0.8, cutmix=1.0,
                      switch=0.5, smoothing=0.1),
         supernet=dict(**recipe, epochs=500, execution='auto', start='scratch'),

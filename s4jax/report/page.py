@@ -170,7 +170,7 @@ def section(title: str, *content: Any) -> Html:
 
 def headline(run: Run) -> Html:
     config, data = run.config, run.data
-    title = tag('h1', f'{family} on {data["name"]}: ' + (
+    title = tag('h1', f'{config["family"]} on {data["name"]}: ' + (
         f'{run.result["winner"]["accuracy"]:.2%} with {readable(run.result["winner"]["costs"]["params"])} parameters'
         if run.result else 'a search under way'))
     images = ', '.join(f'{data[name]:,} {told}' for name, told in (
