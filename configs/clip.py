@@ -7,7 +7,9 @@ The dataset follows the colon: cifar10, cifar100, tiny_imagenet or sun397; `smok
 weights: it shows that the method runs, and nothing about CLIP. Weights are looked for in the folder ./openai/clip-vit-base-patch16
 (model.safetensors and config.json of https://huggingface.co/openai/clip-vit-base-patch16), else fetched from there where
 huggingface_hub is installed; --config.encoder.weights names another folder or file. The budget is the decoder's; the tower
-is not counted. The recipe is ViT's of the paper with fewer epochs; we have not run this length ourselves: see the README.
+is not counted. The paper's CLIP + decoder + S4 has 20M/26M/28M/30M parameters and 97.23%/87.63%/81.35%/85.87% on CIFAR-10, CIFAR-100,
+Tiny ImageNet and SUN397 (500 epochs a supernet; the rest of the recipe is that of configs/vit.py). We have not run this length
+ourselves: see the README. As written, A₀'s largest decoder (34.7M) is over the budget: the space moves before any training.
 """
 
 import ml_collections
@@ -19,7 +21,7 @@ STORAGE = dict(cifar10=32, cifar100=32, tiny_imagenet=64)      # pixels of the s
 def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
     if dataset == 'smoke':
         return smoke()
-    recipe = dict(batch_size=128, lr=5e-4, min_lr=1e-5, warmup_epochs=2.0, weight_decay=0.05, drop_path=0.1)
+    recipe = dict(batch_size=128, lr=5e-4, min_lr=1e-5, warmup_epochs=5.0, weight_decay=0.05, drop_path=0.2)
     return ml_collections.ConfigDict(dict(
         family='clip',
         seed=0,
@@ -34,13 +36,13 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
         budget=dict(params=30e6, macs=placeholder(float)),
         data=dict(name=dataset, root='', storage_size=STORAGE.get(dataset, 256), search=0.1, test=0.2),
         preprocess=dict(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711), crop_fraction=1.0),
-        augment=dict(crop='resized', scale=(0.5, 1.0), flip=True, rand_augment='m9-mstd0.5-inc1', erasing=0.0, mixup=0.0,
-                     cutmix=0.0, smoothing=0.1),
-        supernet=dict(**recipe, epochs=30, execution='auto', start='scratch'),
+        augment=dict(crop='resized', flip=True, rand_augment='m9-mstd0.5-inc1', erasing=0.25, mixup=0.8, cutmix=1.0,
+                     switch=0.5, smoothing=0.1),
+        supernet=dict(**recipe, epochs=500, execution='auto', start='scratch'),
         explore=dict(iterations=3, pairs=40, units='tau', infeasible_start='project'),
         evolve=dict(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         evaluate=dict(batch_size=256, architectures=4),
-        retrain=dict(**recipe, epochs=30),
+        retrain=dict(**recipe, epochs=300),
         baseline=dict(embed_dim=384, depth=3, num_heads=12, mlp_ratio=4.0),
         checkpoint=dict(save_every=1000, log_every=100),
     ))
@@ -63,11 +65,11 @@ def smoke() -> ml_collections.ConfigDict:
         data=dict(name='digits', search=400, test=400),
         preprocess=dict(mean=(0.3,), std=(0.35,), crop_fraction=1.0),
         augment=dict(crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0, smoothing=0.1),
-        supernet=dict(**recipe, epochs=8, execution='auto', start='scratch'),
+        supernet=dict(**recipe, epochs=20, execution='auto', start='scratch'),
         explore=dict(iterations=2, pairs=10, units='tau', infeasible_start='project'),
         evolve=dict(population=12, generations=4, parents=4, mutations=6, crossovers=3),
         evaluate=dict(batch_size=400, architectures=12),
-        retrain=dict(**recipe, epochs=12),
+        retrain=dict(**recipe, epochs=25),
         baseline=dict(embed_dim=24, depth=3, num_heads=2, mlp_ratio=1.5),
         checkpoint=dict(save_every=200, log_every=20),
     ))

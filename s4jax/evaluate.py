@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,15 +25,21 @@ def make_counter(model, inputs: Callable, many: bool, mesh: jax.sharding.Mesh) -
     return jax.jit(jax.vmap(count, (None, 0, None)) if many else count, out_shardings=meshes.replicated(mesh))
 
 
+def watched(batches: Iterable[Any], signals: fold.Signals) -> Iterator[Any]:
+    """The batches, up to a signal."""
+    for batch in batches:
+        if meshes.any_host(signals.received is not None):
+            raise fold.Interrupted
+        yield batch
+
+
 def correct(count: Callable[[Any], Any], batches: Iterable[Any], signals: fold.Signals) -> Any:
     """The sum of `count(batch)`, a tree of numbers of correct images, over all batches.
 
     Counts are whole numbers, so that their order cannot change a ranking.
     """
     total = None
-    for batch in batches:
-        if meshes.any_host(signals.received is not None):
-            raise fold.Interrupted
+    for batch in watched(batches, signals):
         counted = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), count(batch))
         total = counted if total is None else jax.tree.map(np.add, total, counted)
     return total

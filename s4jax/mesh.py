@@ -37,6 +37,11 @@ def local(array: jax.Array) -> np.ndarray:
     return np.concatenate([np.asarray(pieces[start]) for start in sorted(pieces)])
 
 
+def everywhere(array: jax.Array) -> np.ndarray:
+    """All rows of a split array, on every host."""
+    return np.asarray(array) if one_host() else multihost_utils.process_allgather(array, tiled=True)
+
+
 def local_slice(size: int) -> slice:
     """This host's part of a global batch of `size` examples."""
     part = size // jax.process_count()

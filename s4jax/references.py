@@ -1,0 +1,32 @@
+"""What the encoder of a run reaches by itself, on the same test images: a linear probe."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from s4jax import mesh as meshes
+
+Count = Callable[[dict[str, Any]], int]
+C = 0.316              # as in the example of a linear probe that was published with CLIP
+MAX_ITERATIONS = 1000
+
+
+def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:
+    """Logistic regression on the pooled states of `batches`: (correct images of a batch, what it is)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    rows = [{name: meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real')} for batch in batches]
+    pooled, labels = (np.concatenate([row[name][row['real']] for row in rows]) for name in ('pooled', 'labels'))
+    classifier = LogisticRegression(C=C, max_iter=MAX_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', ConvergenceWarning)      # told below
+        classifier.fit(pooled.astype(np.float32), labels)
+    ended = int(np.max(classifier.n_iter_))
+    told = f"logistic regression (C={C}) on the encoder's pooled states of {len(labels):,} images"
+
+    def count(batch: dict[str, Any]) -> int:
+        pooled, labels, real = (meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real'))
+        return int(np.sum((classifier.predict(pooled.astype(np.float32)) == labels) & real))
+    return count, told + (f', not converged after {ended} iterations' if ended >= MAX_ITERATIONS else '')
