@@ -270,13 +270,13 @@ def resolve(sizes: Any) -> Any:
 def inherit(source: Any, target: Any) -> Any:
     """The target's weights with the prefix that it shares with the source: extracts a subnet, and grows a supernet.
 
-    Both are parameters of one family; blocks that only one of them has are left as they are.
+    Both are parameters of one family; blocks, and weights between blocks, that only one of them has are left as they are.
     """
     if isinstance(target, dict) and 'blocks' in target:
         blocks = [inherit(ours, theirs) for ours, theirs in
                   zip(split_blocks(source['blocks']), split_blocks(target['blocks']))]
         blocks += split_blocks(target['blocks'])[len(blocks):]
-        rest = {name: inherit(source[name], leaf) for name, leaf in target.items() if name != 'blocks'}
+        rest = {name: inherit(source[name], leaf) if name in source else leaf for name, leaf in target.items() if name != 'blocks'}
         return rest | {'blocks': join_blocks(blocks)}
     if isinstance(target, dict):
         return {name: inherit(source[name], leaf) for name, leaf in target.items()}

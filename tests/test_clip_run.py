@@ -1,0 +1,86 @@
+"""A whole run beside a frozen encoder: interrupted and not, what it leaves, and what is told of an encoder that does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from conftest import ROOT, command, run
+from s4jax import fold, job
+from s4jax.errors import UsageError
+from test_interruption import interrupted, same
+from test_pipeline import check_winner
+
+SMOKE = 'configs/clip.py:smoke'
+SHORT = dict(explore__iterations=0, budget__params=45e3, evaluate__batch_size=100, baseline__depth=1)
+
+
+@pytest.mark.slow
+def test_a_run_with_an_encoder_interrupted_and_not(tmp_path):
+    """Killed while the supernet trains and amid the encoder's states, stopped in the last stage."""
+    whole = tmp_path / 'whole'
+    done = run(command(whole, SMOKE, **SHORT))
+    assert done.returncode == 0, done.stderr
+    check_winner(whole)
+    result = json.loads((whole / 'result.json').read_text())
+    assert 'RANDOM WEIGHTS, never trained (no accuracy here says anything of CLIP)' in done.stdout
+    assert 'random weights and was never trained' in (whole / 'report.html').read_text()
+    probe = result['references']['probe']
+    assert probe['images'] == 400 and probe['accuracy'] == probe['correct'] / 400 > 0.5      # chance is 0.1
+    assert f'{probe["accuracy"]:.2%}' in done.stdout
+    saved = ''.join(path.read_text() for path in whole.glob('checkpoints/supernet_0/*/state/_METADATA'))
+    assert 'gates' in saved and 'norm_before' not in saved      # the decoder is saved, the encoder is not
+    assert sum(1 for _ in whole.glob('features/*/*/*.bin')) == 4 * 3      # batches × (first tokens and two layers)
+
+    workdir = tmp_path / 'parts'
+    for moment, code in (('stage:supernet_0:0.3:SIGKILL', -9), ('features:5', -9), ('stage:test:0:SIGINT', 130)):
+        ended = interrupted(moment, workdir, SMOKE, **SHORT)
+        assert ended.returncode == code, (moment, ended.stderr)
+        assert moment != 'features:5' or sum(1 for _ in workdir.glob('features/*/*/*.bin')) == 4
+    again = run(command(workdir, SMOKE, **SHORT))
+    assert again.returncode == 0, again.stderr
+    same(workdir, whole)
+    assert again.stdout.replace(str(workdir), '') == done.stdout.replace(str(whole), '')
+
+
+def config(**changes):
+    from test_main import load
+    values = load(ROOT / SMOKE.partition(':')[0], ':smoke')
+    for name, value in changes.items():
+        *path, last = name.split('__')
+        place = values
+        for part in path:
+            place = place[part]
+        place[last] = value
+    return values
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({'encoder__wieghts': ''}, 'config.encoder.wieghts is unknown; did you mean weights?'),
+    ({'encoder__variant': 'ViT-B/8'}, "config.encoder.variant='ViT-B/8' must be one of 'ViT-B/16', 'ViT-B/32'"),
+    ({'encoder__dtype': 'float16'}, "config.encoder.dtype='float16' must be one of 'float32', 'bfloat16'"),
+    ({'encoder': {}}, 'config.encoder lacks weights'),
+    ({'encoder__weights': '/nowhere'}, 'encoder.weights=/nowhere does not exist: download model.safetensors and config.json of'),
+    ({'encoder__variant': 'ViT-B/32'}, 'config.model has image_size=8 and channels=1, but encoder.variant=ViT-B/32 was made for image_size=224'),
+    ({'model__width': 48}, 'config.model.width is unknown'),
+    ({'space__depth__upper': 7}, 'space.depth: bounds 2..7 lie outside floor=1 and ceiling=6'),
+    ({'space__embed_dim__step': 4}, 'embed_dim=20 is not a multiple of cross_heads=8'),
+    ({'family': 'vit'}, 'config.encoder is unknown'),
+])
+def test_encoders_that_do_not_fit_are_told_before_anything_is_written(changes, words, tmp_path):
+    extra = {'model__cross_heads': 8} if 'space__embed_dim__step' in changes else {}
+    with pytest.raises(UsageError) as told:
+        job.Job.create(config(**changes, **extra), tmp_path / 'run', fold.Signals())
+    assert words in str(told.value) and '\n' not in str(told.value)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_weights_of_another_size_are_told(tmp_path):
+    oracle = np.load(ROOT / 'tests' / 'oracles' / 'clip_vision.npz')
+    safetensors.numpy.save_file({name.removeprefix('param:'): oracle[name] for name in oracle.files if name.startswith('param:')},
+                                tmp_path / 'model.safetensors')
+    (tmp_path / 'config.json').write_text(json.dumps({'vision_config': {'num_attention_heads': 4}}))
+    with pytest.raises(UsageError, match='has image_size=32, channels=3, patch=8, width=32, layers=3, heads=4, hidden=128, but '
+                                         'encoder.variant=tiny has image_size=8'):
+        job.Job.create(config(encoder__weights=str(tmp_path)), tmp_path / 'run', fold.Signals())
