@@ -15,12 +15,14 @@ MAX_ITERATIONS = 1000
 
 def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:
     """Logistic regression on the pooled states of `batches`: (correct images of a batch, what it is)."""
+    import threadpoolctl
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     rows = [{name: meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real')} for batch in batches]
     pooled, labels = (np.concatenate([row[name][row['real']] for row in rows]) for name in ('pooled', 'labels'))
     classifier = LogisticRegression(C=C, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings():
+    threads = 1 if pooled.size < 1e6 else None      # for small products the threads cost many times what they do
+    with threadpoolctl.threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)      # told below
         classifier.fit(pooled.astype(np.float32), labels)
     ended = int(np.max(classifier.n_iter_))
