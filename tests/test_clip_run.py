@@ -17,8 +17,9 @@ SHORT = dict(explore__iterations=0, budget__params=45e3, evaluate__batch_size=10
 
 
 @pytest.mark.slow
-def test_a_run_with_an_encoder_interrupted_and_not(tmp_path):
-    """Killed while the supernet trains and amid the encoder's states, stopped in the last stage."""
+def test_a_run_with_an_encoder_interrupted_and_not(tmp_path, monkeypatch):
+    """Killed amid the encoder's states, stopped in the last stage."""
+    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')      # compiling is most of the time
     whole = tmp_path / 'whole'
     done = run(command(whole, SMOKE, **SHORT))
     assert done.returncode == 0, done.stderr
@@ -34,7 +35,7 @@ def test_a_run_with_an_encoder_interrupted_and_not(tmp_path):
     assert sum(1 for _ in whole.glob('features/*/*/*.bin')) == 4 * 3      # batches × (first tokens and two layers)
 
     workdir = tmp_path / 'parts'
-    for moment, code in (('stage:supernet_0:0.3:SIGKILL', -9), ('features:5', -9), ('stage:test:0:SIGINT', 130)):
+    for moment, code in (('features:5', -9), ('stage:test:0:SIGINT', 130)):
         ended = interrupted(moment, workdir, SMOKE, **SHORT)
         assert ended.returncode == code, (moment, ended.stderr)
         assert moment != 'features:5' or sum(1 for _ in workdir.glob('features/*/*/*.bin')) == 4
