@@ -13,7 +13,7 @@ from benchmarks import timing
 from benchmarks.supernet_step import SPACES
 from s4jax import evaluate, mesh
 from s4jax.models import FAMILIES
-from s4jax.pipeline import subnet_sizes
+from s4jax.pipeline import sizes_maker
 from s4jax.space import Dimension, SearchSpace
 
 DIGITS = (dict(image_size=8, channels=1, patch=2, head_dim=8, classes=10), (
@@ -35,8 +35,8 @@ def measure(facts: dict, dimensions: tuple, images: int, count: int, rounds: int
     batch = mesh.shard(place, {'images': rng.integers(0, 256, shape).astype(np.uint8), 'real': np.ones(images, bool),
                                'labels': rng.integers(0, facts['classes'], images)})
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *shape[1:])))
-    forms = {mode: [subnet_sizes(space, architecture, family.sizes_of, mode, choices) for choices in drawn]
-             for mode in ('masked', 'sliced')}
+    makers = {mode: sizes_maker(space, architecture, family.sizes_of, mode) for mode in ('masked', 'sliced')}
+    forms = {mode: list(map(make, drawn)) for mode, make in makers.items()}
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *forms['masked'])
     one, many = (evaluate.make_counter(model, lambda batch: batch['images'] / 255., flag, place) for flag in (False, True))
     together = np.asarray(many(variables, stacked, batch))

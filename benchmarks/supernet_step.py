@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import timing
 from s4jax import elastic, mesh, seeds, train
 from s4jax.models import FAMILIES
-from s4jax.pipeline import subnet_sizes
+from s4jax.pipeline import sizes_maker
 from s4jax.space import Dimension, SearchSpace
 
 SPACES = {      # Table 1 of the paper
@@ -96,11 +96,11 @@ def measure(family_name: str, batch: int, rounds: int, architectures: int, autof
     ratios = []
     for n, choices in enumerate(drawn):
         arch = architecture(choices)
-        current.update({mode: subnet_sizes(space, architecture, family.sizes_of, mode, choices) for mode in calls})
+        current.update({mode: sizes_maker(space, architecture, family.sizes_of, mode)(choices) for mode in calls})
         here = calls | {'static': make_call(family.Model(arch, dtype), lambda: elastic.fixed(family.sizes_of(arch)), batch,
                                             facts['image_size'], facts['classes'], dtype)}
         if n == 0:      # equal blocks: the standalone model can be scanned too
-            alone = subnet_sizes(single(space, choices), architecture, family.sizes_of, 'sliced', choices)
+            alone = sizes_maker(single(space, choices), architecture, family.sizes_of, 'sliced')(choices)
             here['scanned'] = make_call(family.Model(arch, dtype), lambda: alone, batch, facts['image_size'],
                                         facts['classes'], dtype)
         if autoformer:

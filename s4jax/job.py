@@ -61,9 +61,9 @@ class Job:
         for section, split in (('supernet', data.train), ('retrain', data.everything)):
             datasets.Batches(split, config[section]['batch_size'], job.seed)
         jax.eval_shape(job.augment, jax.random.key(0), {'images': data.train.images[:2], 'labels': data.train.labels[:2]})
-        for dimension in space.dimensions:      # every value must make an architecture, and so will all that moves reach
-            for value in dimension.values if not dimension.per_block else ():
-                job.architecture(space.cut(space.largest() | {dimension.name: value}))
+        for dimension in space.dimensions:      # a family may refuse a value, and then also every space that a move leads to
+            for value in dimension.values:
+                job.architecture(space.uniform('lower', {dimension.name: value}))
         return job
 
     def claim(self) -> None:
@@ -134,9 +134,9 @@ class Job:
     def family(self) -> Any:
         return FAMILIES[self.config['family']]
 
-    def architecture(self, choices: Choices) -> Architecture:
+    def architecture(self, choices: Choices, **inputs: Any) -> Architecture:
         return self.family.architecture(choices, classes=len(self.data.class_names), **self.encoder.given,
-                                        **self.config['model'])
+                                        **self.config['model'] | inputs)
 
     def cost(self, arch: Architecture) -> dict[str, int]:
         return {name: getattr(self.family, name)(arch) for name in COSTS}
@@ -148,11 +148,12 @@ class Job:
     @property
     def baseline(self) -> Architecture:
         """The hand-made architecture; one value of a per-block dimension stands for every block."""
-        choices = dict(self.config['baseline'])
+        inputs = {name: value for name, value in self.config['baseline'].items() if name not in self.space.names}
+        choices = {name: self.config['baseline'][name] for name in self.space.names}
         for dimension in self.space.dimensions:
             if dimension.per_block and isinstance(choices[dimension.name], int | float):
                 choices[dimension.name] = (choices[dimension.name],) * self.space.blocks(dimension, choices)
-        return self.architecture(choices)
+        return self.architecture(choices, **inputs)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -209,20 +210,20 @@ def check_config(config: dict[str, Any]) -> None:
         'retrain': recipe, 'checkpoint': ['save_every', 'log_every']}
     if config.get('family') in ENCODERS:
         sections['encoder'] = keywords(encoders.create)
-    check_keys('config', config, sections, required=True)
+    check_keys('config', config, sections, required=sections)
     one_of('config.family', config['family'], tuple(FAMILIES))
     family, encoder = FAMILIES[config['family']], ENCODERS.get(config['family'])
-    inputs = [field.name for field in dataclasses.fields(family.Architecture)]
+    inputs = {field.name for field in dataclasses.fields(family.Architecture)} | set(keywords(family.architecture))
+    inputs = sorted(inputs - {'classes', 'depths', *family.SEARCHED, *getattr(encoder, 'GIVEN', ())})
     fields = [field.name for field in dataclasses.fields(Dimension)]
     for name, known in sections.items():
         if known is not None:
             check_keys(f'config.{name}', config[name], known)
-    check_keys('config.model', config['model'], [
-        name for name in inputs if name not in ('classes', *family.SEARCHED, *getattr(encoder, 'GIVEN', ()))])
+    check_keys('config.model', config['model'], inputs)
     for name, values in config['space'].items():
         one_of('config.space: the dimension', name.rstrip('_0123456789'), family.SEARCHED)
         check_keys(f'config.space.{name}', values, fields[1:])
-    check_keys('config.baseline', config['baseline'], list(config['space']), required=True)
+    check_keys('config.baseline', config['baseline'], [*config['space'], *inputs], required=config['space'])
     for name, (section, key), low in (
             ('iterations', ('explore', 'iterations'), 0), ('pairs', ('explore', 'pairs'), 1),
             ('batch_size', ('evaluate', 'batch_size'), 1), ('architectures', ('evaluate', 'architectures'), 1),
@@ -249,13 +250,13 @@ def check_config(config: dict[str, Any]) -> None:
     one_of('config.explore.infeasible_start', config['explore']['infeasible_start'], ('project', 'move', 'error'))
 
 
-def check_keys(where: str, values: Iterable[str], known: Iterable[str], required: bool = False) -> None:
+def check_keys(where: str, values: Iterable[str], known: Iterable[str], required: Iterable[str] = ()) -> None:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, list(known), 1)
             raise UsageError(f'{where}.{key} is unknown' + (f'; did you mean {near[0]}?' if near else
                                                             f'; known: {", ".join(known)}'))
-    missing = [key for key in known if key not in values] if required else []
+    missing = [key for key in required if key not in values]
     if missing:
         raise UsageError(f'{where} lacks {", ".join(missing)}')
 

@@ -69,8 +69,10 @@ def fit_supernet(job: Job, name: str, space: SearchSpace, parent: Fitted | None 
     def sampled(attempt: int, i: int) -> Choices:
         return space.sample(seeds.generator(job.seed, name, attempt, i))
 
+    make = sizes_maker(space, job.architecture, job.family.sizes_of, execution)
+
     def sizes(attempt: int, i: int) -> Any:
-        return subnet_sizes(space, job.architecture, job.family.sizes_of, execution, sampled(attempt, i))
+        return make(sampled(attempt, i))
 
     def describe(attempt: int, i: int) -> str:
         return f'architecture {sampled(attempt, i)}'
@@ -119,16 +121,29 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
     return Fitted(name, model, arch, execution, done['digest'], load)
 
 
-def subnet_sizes(space: SearchSpace, architecture: Callable, sizes_of: Callable, execution: str, choices: Choices) -> Any:
-    """The sizes of the choices in the form that the supernet's step runs: masked, or sliced with the blocks switched."""
-    sizes, widest = sizes_of(architecture(choices)), sizes_of(architecture(space.largest()))
-    if execution == 'masked':
-        return elastic.masked(sizes, widest)
+def sizes_maker(space: SearchSpace, architecture: Callable, sizes_of: Callable, execution: str) -> Callable[[Choices], Any]:
+    """What makes of choices the sizes that the supernet's step runs: masked, or sliced with the blocks switched."""
+    widest = sizes_of(architecture(space.largest()))
     blocks = [dimension for dimension in space.dimensions if dimension.per_block]
-    uniform = ({d.name: (value,) * len(choices[d.name]) for d, value in zip(blocks, values)}
-               for values in itertools.product(*(d.values for d in blocks)))
-    options = elastic.options(sizes_of(architecture(choices | values)) for values in uniform)
-    return elastic.switched(sizes, options, widest)
+
+    @functools.lru_cache(1024)
+    def options(shared: tuple[tuple[str, Any], ...]) -> Any:
+        """All values of each per-block size where the other dimensions have the values `shared`."""
+        first, each = dict(shared), []
+        first |= {d.name: (d.values[0],) * space.blocks(d, first) for d in blocks}
+        for stage in range(len(space.stages)):      # a block's sizes depend on the dimensions of its own stage alone
+            own = [d for d in blocks if d.stage in (None, stage)]
+            each += [first | {d.name: (value,) * len(first[d.name]) for d, value in zip(own, values)}
+                     for values in itertools.product(*(d.values for d in own))]
+        return elastic.options([sizes_of(architecture(choices)) for choices in each])
+
+    def make(choices: Choices) -> Any:
+        sizes = sizes_of(architecture(choices))
+        if execution == 'masked':
+            return elastic.masked(sizes, widest)
+        shared = tuple((d.name, choices[d.name]) for d in space.dimensions if not d.per_block)
+        return elastic.switched(sizes, options(shared), widest)
+    return make
 
 
 def make_score(job: Job, supernet: Fitted) -> Callable:

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -188,18 +188,19 @@ class SearchSpace:
     def sample(self, rng: np.random.Generator) -> Choices:
         return self.cut(self.draw(rng))
 
-    def _uniform(self, bound: str) -> Choices:
-        values = self._bounds(bound)
+    def uniform(self, bound: str, given: Mapping[str, Any] | None = None) -> Choices:
+        """In every block the bound 'lower' or 'upper' of each dimension, or the value that `given` has for it."""
+        values = self._bounds(bound) | (given or {})
         layout = self.layout(values)
-        return {d.name: (value,) * sum(layout[s] for s in self._stages_of(d)) if d.per_block else value
-                for d, value in zip(self.dimensions, values.values())}
+        return {d.name: (values[d.name],) * sum(layout[s] for s in self._stages_of(d)) if d.per_block else values[d.name]
+                for d in self.dimensions}
 
     def largest(self) -> Choices:
         """The upper bound of every dimension in every block: its size is M(A) of Eq. 4."""
-        return self._uniform('upper')
+        return self.uniform('upper')
 
     def smallest(self) -> Choices:
-        return self._uniform('lower')
+        return self.uniform('lower')
 
     def obstacle(self, gamma: Gamma) -> str | None:
         """Why no move along `gamma` exists (a floor, a ceiling, a dimension of one choice), or None where one does."""
@@ -239,12 +240,15 @@ class Architecture:
     channels: int = 3
     classes: int
 
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, tuple(value) if isinstance(value, list) else value)
             values = value if isinstance(value, list | tuple) else (value,)
-            if not all(isinstance(v, int | float | np.number) and v > 0 for v in values):
+            if not all(isinstance(v, int | float | np.number) and (v > 0 or v == 0 and field.name in self.MAY_BE_ZERO)
+                       for v in values):
                 raise UsageError(f'architecture: {field.name}={value!r} must be positive')
 
     def to_json(self) -> dict:

@@ -32,8 +32,8 @@ def test_logits_of_published_subnets(autoformer, x64, tolerance):
         dtype = jnp.float64 if x64 else jnp.float32
         images = jnp.asarray(autoformer['images'].transpose(0, 2, 3, 1), dtype)
         for i, _, arch in subnets(autoformer):
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), importer.parameters(state(autoformer, 'param:'), arch))
-            logits = jax.jit(vit.Model(arch, dtype).apply)({'params': params}, images)
+            variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), importer.variables(state(autoformer, 'param:'), arch))
+            logits = jax.jit(vit.Model(arch, dtype).apply)(variables, images)
             expected = autoformer[f'sub{i}/logits_float64' if x64 else f'sub{i}/logits']
             np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance)
 
@@ -43,14 +43,14 @@ def test_gradients_of_a_published_subnet(autoformer):
     weights, gradients = state(autoformer, 'param:'), state(autoformer, 'sub1/grad/')
     images = autoformer['images'].transpose(0, 2, 3, 1)
 
-    def loss_of(params):
-        logits = vit.Model(arch).apply({'params': params}, images)
+    def loss_of(variables):
+        logits = vit.Model(arch).apply(variables, images)
         return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.array([1, 5])).mean()
     with jax.default_matmul_precision('highest'):
-        loss, ours = jax.jit(jax.value_and_grad(loss_of))(importer.parameters(weights, arch))
+        loss, ours = jax.jit(jax.value_and_grad(loss_of))(importer.variables(weights, arch))
     np.testing.assert_allclose(loss, autoformer['sub1/loss'], rtol=1e-6)
     # the import only moves and selects entries, so it maps gradients as it maps weights; NaN stands for those not published
-    published = importer.parameters({name: gradients.get(name, np.full_like(weights[name], np.nan)) for name in weights}, arch)
+    published = importer.variables({name: gradients.get(name, np.full_like(weights[name], np.nan)) for name in weights}, arch)
     compared = 0
     for mine, theirs in zip(jax.tree.leaves(ours), jax.tree.leaves(published), strict=True):
         known = ~np.isnan(theirs)
@@ -99,6 +99,6 @@ def test_wrong_architectures_and_state_dicts_are_told(autoformer):
             vit.Architecture.from_json(row | change)
     arch = vit.Architecture.from_json(row)
     with pytest.raises(UsageError, match="no 'cls_token'"):
-        importer.parameters({k: v for k, v in state(autoformer, 'param:').items() if k != 'cls_token'}, arch)
+        importer.variables({k: v for k, v in state(autoformer, 'param:').items() if k != 'cls_token'}, arch)
     with pytest.raises(UsageError, match='the architecture needs'):
-        importer.parameters(state(autoformer, 'param:'), vit.Architecture.from_json(row | {'embed_dim': 256}))
+        importer.variables(state(autoformer, 'param:'), vit.Architecture.from_json(row | {'embed_dim': 256}))

@@ -13,9 +13,11 @@ A family named in ENCODERS has models whose inputs are the states of a frozen en
 tokens and the outputs of its last `arch.depth` layers. Its costs are those of what is searched, without the encoder.
 """
 
-from s4jax.models import clip, ladder, vit
+from s4jax.models import clip, ladder, shunted, swin, vit
 
 FAMILIES = {
+    'shunted': shunted,
+    'swin': swin,
     'vit': vit,
     'clip': ladder,
 }

@@ -89,11 +89,11 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width, size = self.width, self.width // self.heads
-        y = LayerNorm(width, EPSILON, self.dtype, name='norm1')(x, width)
+        y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, width)
         qkv = Linear((width,), (3, self.heads, size), self.dtype, name='qkv')(y, None, None, None)
         y = attend(*jnp.moveaxis(qkv, 2, 0), size, self.mask)
         x = x + Linear((self.heads, size), (width,), self.dtype, name='out')(y, None)
-        y = LayerNorm(width, EPSILON, self.dtype, name='norm2')(x, width)
+        y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, width)
         return x + Mlp(width, self.hidden, self.dtype, quick_gelu, name='mlp')(y, width, self.hidden)
 
 
@@ -130,12 +130,12 @@ class Tower(nn.Module):
         token = self.param('class_token', normal, (width,)).astype(self.dtype)
         x = jnp.concatenate([jnp.broadcast_to(token, (x.shape[0], 1, width)), x], 1)
         x = x + self.param('positions', normal, (arch.tokens, width)).astype(self.dtype)
-        first = LayerNorm(width, EPSILON, self.dtype, name='norm_before')(x, width)
+        first = LayerNorm((width,), EPSILON, self.dtype, name='norm_before')(x, width)
 
         block = Block(width, arch.heads, arch.hidden, self.dtype, parent=None)
         blocks = self.param('blocks', elastic.init_blocks, lambda _, key: block.init(key, first[:1])['params'], arch.layers, True)
         x, states = run(block, blocks, first, last)
-        pooled = LayerNorm(width, EPSILON, self.dtype, name='norm_after')(x[:, 0], width)
+        pooled = LayerNorm((width,), EPSILON, self.dtype, name='norm_after')(x[:, 0], width)
         return (first, *states), pooled
 
 

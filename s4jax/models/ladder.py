@@ -119,7 +119,7 @@ class Block(nn.Module):
         factors = (1, 1, 1) if given['keep'] is None else given['keep'].astype(self.dtype)[:, :, None, None]
 
         def norm(name: str, features: int = f):
-            return LayerNorm(features, EPSILON, self.dtype, name=name)
+            return LayerNorm((features,), EPSILON, self.dtype, name=name)
         layer = norm('norm_layer')(lax.stop_gradient(given['layer']), f)
         s = gate * s + (1 - gate) * Linear((f,), (d,), self.dtype, name='ladder')(layer, embed_dim)
         s = checkpoint_name(s, elastic.SAVED)
@@ -183,7 +183,7 @@ class Model(nn.Module):
         given = {'gate': jnp.concatenate([jnp.zeros(1, gates.dtype), jax.nn.sigmoid(gates / TEMPERATURE)]), 'keep': keep,
                  'layer': last_layers(layers, sizes.depth)}
         z, _ = elastic.run_blocks(apply_block, blocks, (z, s), sizes.depth, given, sizes.num_heads, sizes.hidden)
-        z = LayerNorm(arch.width, EPSILON, self.dtype, name='norm')(z[:, 0], arch.width)
+        z = LayerNorm((arch.width,), EPSILON, self.dtype, name='norm')(z[:, 0], arch.width)
         return Linear((arch.width,), (arch.classes,), jnp.promote_types(self.dtype, jnp.float32), name='head')(z, None)
 
 

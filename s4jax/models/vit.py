@@ -191,10 +191,10 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, keep: jax.Array | None, embed_dim, num_heads, hidden) -> jax.Array:
         width = self.arch.embed_dim
         factors = (1, 1) if keep is None else keep.astype(self.dtype)[:, :, None, None]
-        y = LayerNorm(width, EPSILON, self.dtype, name='norm1')(x, embed_dim)
+        y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, embed_dim)
         y = RelativeAttention(self.arch, self.num_heads, self.dtype, name='attention')(y, embed_dim, num_heads)
         x = checkpoint_name(x + factors[0] * y, elastic.SAVED)
-        y = LayerNorm(width, EPSILON, self.dtype, name='norm2')(x, embed_dim)
+        y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, embed_dim)
         return x + factors[1] * Mlp(width, self.hidden, self.dtype, name='mlp')(y, embed_dim, hidden)
 
 
@@ -213,29 +213,19 @@ class Model(nn.Module):
         width, grid, patch, embed_dim = arch.embed_dim, arch.grid, arch.patch, sizes.embed_dim
         normal = nn.initializers.truncated_normal(0.02)
 
-        x = images.reshape(-1, grid, patch, grid, patch, arch.channels).transpose(0, 1, 3, 2, 4, 5)
-        x = Linear((patch, patch, arch.channels), (width,), self.dtype, name='patch')(x, embed_dim)
+        x = Linear((patch, patch, arch.channels), (width,), self.dtype, name='patch')(elastic.patches(images, patch), embed_dim)
         token = elastic.weight(self.param('class_token', normal, (width,)), embed_dim).astype(self.dtype)
         positions = elastic.weight(self.param('positions', normal, (grid ** 2 + 1, width)), embed_dim)
         x = x.reshape(x.shape[0], grid * grid, -1)
         x = jnp.concatenate([jnp.broadcast_to(token, (x.shape[0], 1, token.shape[0])), x], 1)
         x = elastic.prefix(x + positions.astype(self.dtype), embed_dim)
 
-        def block(i: int) -> Block:
-            return Block(arch, widest.num_heads[i], widest.hidden[i], self.dtype, parent=None)
-
-        def init_block(i: int, key: jax.Array):
-            one = jnp.zeros((1, *x.shape[1:-1], width), self.dtype)
-            return block(i).init(key, one, None, width, widest.num_heads[i], widest.hidden[i])['params']
-
-        def apply_block(i: int, parameters, x, keep, num_heads, hidden):
-            return block(i).apply({'params': parameters}, x, keep, embed_dim, num_heads, hidden)
-
-        uniform = len(set(zip(widest.num_heads, widest.hidden))) == 1
-        blocks = self.param('blocks', elastic.init_blocks, init_block, arch.depth, uniform)
+        def block(num_heads: int, hidden: int) -> Block:
+            return Block(arch, num_heads, hidden, self.dtype, parent=None)
         keep = None
         if drop_key is not None and self.drop_path > 0:
             keep = elastic.drop_path(drop_key, self.drop_path, arch.depth, x.shape[0])
-        x = elastic.run_blocks(apply_block, blocks, x, sizes.depth, keep, sizes.num_heads, sizes.hidden)
-        x = LayerNorm(width, EPSILON, self.dtype, name='norm')(x, embed_dim)
+        own = (widest.num_heads, sizes.num_heads), (widest.hidden, sizes.hidden)
+        x = elastic.blocks(self, block, x, sizes.depth, keep, ((width, embed_dim),), own)
+        x = LayerNorm((width,), EPSILON, self.dtype, name='norm')(x, embed_dim)
         return Linear((width,), (arch.classes,), jnp.promote_types(self.dtype, jnp.float32), name='head')(jnp.mean(x[:, 1:], 1), None)
