@@ -16,7 +16,7 @@ from s4jax.data.sources import Split
 from s4jax.evolve import evolve
 from s4jax.job import Job
 from s4jax.progress import SCORING, Progress
-from s4jax.references import linear_probe
+from s4jax.references import encoder_alone
 from s4jax.space import Architecture, Choices, SearchSpace
 
 
@@ -177,20 +177,21 @@ def evolve_step(job: Job, space: SearchSpace, supernet: Fitted) -> dict[str, Any
 
 def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
     """Test accuracy of the two final models, and of what their encoder reaches by itself, on the same pass over the images."""
-    references, told = {}, {}
+    references = {}
     if job.encoder.tower is not None:
-        references['probe'], told['probe'] = linear_probe(evaluate.watched(job.batches(job.data.everything), job.signals))
+        references = encoder_alone(evaluate.watched(job.batches(job.data.everything), job.signals), job.encoder.facts['random'])
     split, models = job.data.test(job.finished()), (winner, baseline)
     counts = {fitted.name: functools.partial(counter(job, fitted, many=False), fitted.load(),
                                              elastic.fixed(job.family.sizes_of(fitted.arch))) for fitted in models}
+    counts |= {name: count for name, (count, _) in references.items() if count}
 
     def batches():
         for n, batch in enumerate(job.batches(split), start=1):
             yield batch
             job.progress.reached(2 * SCORING * min(len(split), n * len(batch['labels'])))
-    numbers = evaluate.correct(lambda batch: {name: count(batch) for name, count in (counts | references).items()}, batches(),
-                               job.signals)
+    numbers = evaluate.correct(lambda batch: {name: count(batch) for name, count in counts.items()}, batches(), job.signals)
     result = {name: {'correct': int(number), 'images': len(split), 'accuracy': int(number) / len(split)}
               for name, number in numbers.items()}
     return {fitted.name: result[fitted.name] | {'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
-            for fitted in models} | {'references': {name: result[name] | {'told': told[name]} for name in references}}
+            for fitted in models} | {
+                'references': {name: result.get(name, {}) | {'told': told} for name, (_, told) in references.items()}}

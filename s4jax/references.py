@@ -1,4 +1,4 @@
-"""What the encoder of a run reaches by itself, on the same test images: a linear probe."""
+"""What the encoder of a run reaches by itself, on the same test images."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -11,6 +11,12 @@ from s4jax import mesh as meshes
 Count = Callable[[dict[str, Any]], int]
 C = 0.316              # as in the example of a linear probe that was published with CLIP
 MAX_ITERATIONS = 1000
+
+
+def encoder_alone(batches: Iterable[dict[str, Any]], random: bool) -> dict[str, tuple[Count | None, str]]:
+    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why. `batches` are the training images'."""
+    missing = 'the encoder was never trained' if random else "s4jax reads only the vision tower of CLIP's weights"
+    return {'probe': linear_probe(batches), 'zero-shot': (None, missing)}
 
 
 def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:

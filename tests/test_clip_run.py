@@ -30,6 +30,7 @@ def test_a_run_with_an_encoder_interrupted_and_not(tmp_path, monkeypatch):
     probe = result['references']['probe']
     assert probe['images'] == 400 and probe['accuracy'] == probe['correct'] / 400 > 0.5      # chance is 0.1
     assert f'{probe["accuracy"]:.2%}' in done.stdout
+    assert 'zero-shot  not available: the encoder was never trained' in done.stdout
     saved = ''.join(path.read_text() for path in whole.glob('checkpoints/supernet_0/*/state/_METADATA'))
     assert 'gates' in saved and 'norm_before' not in saved      # the decoder is saved, the encoder is not
     assert sum(1 for _ in whole.glob('features/*/*/*.bin')) == 4 * 3      # batches × (first tokens and two layers)
