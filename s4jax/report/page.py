@@ -170,7 +170,9 @@ def section(title: str, *content: Any) -> Html:
 
 def headline(run: Run) -> Html:
     config, data = run.config, run.data
-    family = {'vit': 'ViT', 'swin': 'Swin', 'shunted': 'Shunted', 'clip': 'CLIP'}.get(config['family'], config['family'])
+    family = {'vit': 'ViT', 'swin': 'Swin', 'shunted': 'Shunted', 'clip': 'Decoder beside CLIP'}.get(config['family'], config['family'])
+    if config.get('encoder', {}).get('weights') == 'random':
+        family = 'Decoder beside an untrained encoder'
     title = tag('h1', f'{family} on {data["name"]}: ' + (
         f'{run.result["winner"]["accuracy"]:.2%} with {readable(run.result["winner"]["costs"]["params"])} parameters'
         if run.result else 'a search under way'))
