@@ -3,13 +3,15 @@
     python -m s4jax.main --config=configs/clip.py:cifar100 --workdir=runs/clip_cifar100
     python -m s4jax.main --config=configs/clip.py:smoke --workdir=runs/clip_smoke     # no download, minutes on 2 cores
 
-The dataset follows the colon: cifar10, cifar100, tiny_imagenet or sun397; `smoke` is the digits beside a tiny tower of RANDOM
-weights: it shows that the method runs, and nothing about CLIP. Weights are looked for in the folder ./openai/clip-vit-base-patch16
-(model.safetensors and config.json of https://huggingface.co/openai/clip-vit-base-patch16), else fetched from there where
-huggingface_hub is installed; --config.encoder.weights names another folder or file. The budget is the decoder's; the tower
-is not counted. The paper's CLIP + decoder + S4 has 20M/26M/28M/30M parameters and 97.23%/87.63%/81.35%/85.87% on CIFAR-10, CIFAR-100,
-Tiny ImageNet and SUN397 (500 epochs a supernet; the rest of the recipe is that of configs/vit.py). We have not run this length
-ourselves: see the README. As written, A₀'s largest decoder (34.7M) is over the budget: the space moves before any training.
+The dataset follows the colon: cifar10, cifar100, tiny_imagenet or sun397; `smoke` is the digits beside a tiny tower of
+RANDOM weights: it shows that the method runs, and nothing about CLIP. Weights are looked for in the folder
+./openai/clip-vit-base-patch16 (model.safetensors and config.json of https://huggingface.co/openai/clip-vit-base-patch16), else
+fetched from there where huggingface_hub is installed; --config.encoder.weights names another folder or file.
+
+The budget is the decoder's; the tower is not counted. The paper's CLIP + decoder + S4 has 20M/26M/28M/30M parameters and
+97.23%/87.63%/81.35%/85.87% on CIFAR-10, CIFAR-100, Tiny ImageNet and SUN397 (500 epochs a supernet; the rest of the recipe is
+that of configs/vit.py). We have not run this length ourselves: see the README. As written, A₀'s largest decoder (34.7M) is over
+the budget: the space moves before any training.
 """
 
 import ml_collections

@@ -221,9 +221,10 @@ def run_blocks(block: Callable, blocks: Any, x: jax.Array, depth: int | jax.Arra
                *sizes: Any) -> jax.Array:
     """`x` through the first `depth` blocks: `x = block(i, parameters, x, keep, *sizes of this block)`.
 
-    `x` may be a tree. `keep` holds `drop_path`'s factors, and whatever else a family has for each block. A depth of int unrolls the blocks with the ints of the tuples in `sizes`. A traced
-    depth scans over the stacked parameters; then a size is an array (depth,), whose entries mask, or a `Choice` with an
-    index (depth,), between whose values a switch goes, past all of them beyond the depth.
+    `x` may be a tree. `keep` holds `drop_path`'s factors, and whatever else a family has for each block. A depth of int unrolls
+    the blocks with the ints of the tuples in `sizes`. A traced depth scans over the stacked parameters; then a size is an array
+    (depth,), whose entries mask, or a `Choice` with an index (depth,), between whose values a switch goes, past all of them
+    beyond the depth.
     """
     if isinstance(depth, int):
         for i, parameters in enumerate(split_blocks(blocks)[:depth]):
@@ -363,7 +364,8 @@ def inherit(source: Any, target: Any) -> Any:
         blocks = [inherit(ours, theirs) for ours, theirs in
                   zip(split_blocks(source['blocks']), split_blocks(target['blocks']))]
         blocks += split_blocks(target['blocks'])[len(blocks):]
-        rest = {name: inherit(source[name], leaf) if name in source else leaf for name, leaf in target.items() if name != 'blocks'}
+        rest = {name: inherit(source[name], leaf) if name in source else leaf
+                for name, leaf in target.items() if name != 'blocks'}
         return rest | {'blocks': join_blocks(blocks)}
     if isinstance(target, dict):
         return {name: inherit(source[name], leaf) for name, leaf in target.items()}

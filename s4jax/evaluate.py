@@ -16,8 +16,8 @@ from s4jax.space import Architecture
 def make_counter(model, inputs: Callable, many: bool, mesh: jax.sharding.Mesh) -> Callable:
     """The compiled `count(variables, sizes, batch) -> number of correct images`.
 
-    `batch` holds what `inputs(batch)` makes the model's inputs of, labels, and `real`, 0 for the padding of the last batch. With `many`, `sizes` has a leading
-    axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
+    `inputs(batch)` gives the model's inputs; `batch` holds labels, and `real`, 0 for the padding of the last batch. With `many`,
+    `sizes` has a leading axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
     """
     def count(variables, sizes, batch):
         logits = model.apply(variables, inputs(batch), sizes)

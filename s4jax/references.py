@@ -14,7 +14,7 @@ MAX_ITERATIONS = 1000
 
 
 def encoder_alone(batches: Iterable[dict[str, Any]], random: bool) -> dict[str, tuple[Count | None, str]]:
-    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why. `batches` are the training images'."""
+    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why. `batches` are of training images."""
     missing = 'the encoder was never trained' if random else "s4jax reads only the vision tower of CLIP's weights"
     return {'probe': linear_probe(batches), 'zero-shot': (None, missing)}
 

@@ -1,7 +1,8 @@
 """Runs `s4jax.main` and ends it at a moment of one's choice: `python tests/interrupt.py MOMENT --config=… --workdir=…`.
 
 MOMENT is `stage:NAME:FRACTION:SIGNAL` (some milliseconds after that fraction of the stage's work), or `save:N` (SIGKILL when the N-th checkpoint of the
-process is written but not yet committed), or `features:N` (SIGKILL when the N-th file of an encoder's states is about to be).
+process is written but not yet committed), or `features:N` (SIGKILL
+when the N-th file of an encoder's states is about to be).
 """
 
 import contextlib

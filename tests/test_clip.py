@@ -150,7 +150,8 @@ def test_files_that_are_wrong_are_told_in_a_line(state, tmp_path, monkeypatch):
     assert 'is no JSON' in told(folder)
     (folder / 'config.json').unlink()
     monkeypatch.setitem(sys.modules, 'torch', None)
-    assert 'is a PyTorch file: pip install torch to read it, or download' in told(save(tmp_path / 'torch', {}, None, 'pytorch_model.bin'))
+    folder = save(tmp_path / 'torch', {}, None, 'pytorch_model.bin')
+    assert 'is a PyTorch file: pip install torch to read it, or download' in told(folder)
 
 
 def test_a_name_of_the_hub(state, tmp_path, monkeypatch):
@@ -168,4 +169,5 @@ def test_a_name_of_the_hub(state, tmp_path, monkeypatch):
     assert asked == [('openai/clip', ('model.safetensors', 'config.json'))]
     assert 'could not be fetched from the hub (ConnectionError)' in told('openai/offline')
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
-    assert "pip install 's4jax[hub]', or download model.safetensors and config.json of https://huggingface.co/openai/clip" in told('openai/clip')
+    advice = "pip install 's4jax[hub]', or download model.safetensors and config.json of https://huggingface.co/openai/clip"
+    assert advice in told('openai/clip')

@@ -74,8 +74,8 @@ def test_counts():
     rng = np.random.default_rng(2)
     for _ in range(5):
         depth = int(rng.integers(1, 4))
-        arch = ladder.Architecture(**FACTS | {'classes': int(rng.integers(2, 9))}, embed_dim=2 * int(rng.integers(1, 6)), depth=depth,
-                                   num_heads=tuple(map(int, rng.integers(1, 5, depth))),
+        arch = ladder.Architecture(**FACTS | {'classes': int(rng.integers(2, 9))}, embed_dim=2 * int(rng.integers(1, 6)),
+                                   depth=depth, num_heads=tuple(map(int, rng.integers(1, 5, depth))),
                                    mlp_ratio=tuple(map(float, rng.choice([1.5, 2, 2.3], depth))))
         shapes = jax.eval_shape(ladder.Model(arch).init, jax.random.key(0), states(arch, rng))
         assert ladder.params(arch) == sum(leaf.size for leaf in jax.tree.leaves(shapes))

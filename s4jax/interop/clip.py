@@ -176,4 +176,5 @@ def tower(state: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> tuple
     return arch, {'params': {
         'patch': {'kernel': patches.transpose(2, 3, 1, 0)}, 'class_token': take('embeddings.class_embedding', d),
         'positions': take('embeddings.position_embedding.weight', arch.tokens, d), 'norm_before': norm('pre_layrnorm'),
-        'blocks': jax.tree.map(lambda *leaves: np.stack(leaves), *map(block, range(layers))), 'norm_after': norm('post_layernorm')}}
+        'blocks': jax.tree.map(lambda *leaves: np.stack(leaves), *map(block, range(layers))),
+        'norm_after': norm('post_layernorm')}}

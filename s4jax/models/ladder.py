@@ -175,7 +175,9 @@ class Model(nn.Module):
 
         uniform = len(set(zip(widest.num_heads, widest.hidden))) == 1
         blocks = self.param('blocks', elastic.init_blocks, init_block, arch.depth, uniform)
-        gates = self.param('gates', nn.initializers.zeros, (arch.depth - 1,)) if arch.depth > 1 else jnp.zeros(0)   # nothing to save
+        gates = jnp.zeros(0)      # a decoder of one block has none, and Orbax cannot save an empty array
+        if arch.depth > 1:
+            gates = self.param('gates', nn.initializers.zeros, (arch.depth - 1,))
         keep = None
         if drop_key is not None and self.drop_path > 0:
             keep = elastic.drop_path(drop_key, self.drop_path, arch.depth, z.shape[0], branches=3)

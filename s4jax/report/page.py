@@ -170,7 +170,8 @@ def section(title: str, *content: Any) -> Html:
 
 def headline(run: Run) -> Html:
     config, data = run.config, run.data
-    family = {'vit': 'ViT', 'swin': 'Swin', 'shunted': 'Shunted', 'clip': 'Decoder beside CLIP'}.get(config['family'], config['family'])
+    names = {'vit': 'ViT', 'swin': 'Swin', 'shunted': 'Shunted', 'clip': 'Decoder beside CLIP'}
+    family = names.get(config['family'], config['family'])
     if config.get('encoder', {}).get('weights') == 'random':
         family = 'Decoder beside an untrained encoder'
     title = tag('h1', f'{family} on {data["name"]}: ' + (
@@ -200,7 +201,8 @@ def headline(run: Run) -> Html:
     for name, model in run.result.get('references', {}).items():
         if 'accuracy' in model:
             rows.append((name, model['accuracy'], wilson(model['correct'], model['images']), plots.BASELINE))
-    picture = figure('', plots.panel(plots.draw_accuracies, rows, height=0.9 + 0.5 * len(rows)), 'Test accuracies with 95% intervals')
+    drawing = plots.panel(plots.draw_accuracies, rows, height=0.9 + 0.5 * len(rows))
+    picture = figure('', drawing, 'Test accuracies with 95% intervals')
     return join([title, facts, tag('div', *cards, picture, class_='panels'), tag('p', verdict(run.result), class_='verdict'),
                  beside(run.result)])
 
@@ -212,7 +214,7 @@ def beside(result: dict[str, Any]) -> Html:
     facts = result['encoder']
     warning = tag('b', ' The encoder has random weights and was never trained: no accuracy here says anything of CLIP.')
     told = tag('p', f'The encoder: {facts["name"]}, frozen, in {facts["dtype"]}, {facts["source"]}; {readable(facts["params"])} '
-               f'parameters and {readable(facts["macs"])} MACs an image beside the budget.', *([warning] if facts['random'] else []))
+               f'parameters and {readable(facts["macs"])} MACs an image beside the budget.', warning if facts['random'] else '')
     rows = [(name, f'{model["accuracy"]:.2%} ({model["correct"]:,} of {model["images"]:,})' if 'accuracy' in model else
              'not available', model['told']) for name, model in result['references'].items()]
     return join([told, table(['the same encoder by itself', 'test accuracy', 'what'], rows)])
