@@ -1,14 +1,17 @@
 """A whole run beside a frozen encoder: interrupted and not, what it leaves, and what is told of an encoder that does not fit."""
 
+import functools
 import json
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from conftest import ROOT, command, run
-from s4jax import fold, job
+from s4jax import elastic, fold, job, train
 from s4jax.errors import UsageError
+from s4jax.models import ladder
 from test_interruption import interrupted, same
 from test_pipeline import check_winner
 
@@ -77,6 +80,23 @@ def test_encoders_that_do_not_fit_are_told_before_anything_is_written(changes, w
         job.Job.create(config(**changes, **extra), tmp_path / 'run', fold.Signals())
     assert words in str(told.value) and '\n' not in str(told.value)
     assert not (tmp_path / 'run').exists()
+
+
+def test_the_encoder_is_an_argument_of_the_step_and_no_part_of_its_state(tmp_path):
+    made = job.Job.create(config(), tmp_path / 'run', fold.Signals())
+    arch = made.baseline
+    model, tx = ladder.Model(arch), train.Recipe(epochs=1, batch_size=4, lr=1e-3).optimizer(100, ladder.decays)
+    state = jax.eval_shape(functools.partial(train.initial_state, model, made.example(arch), tx), jax.random.key(0))
+    encode = functools.partial(made.encoder.encode, last=arch.depth)
+    step = train.make_step(model, tx, made.augment, jax.random.key(1), made.mesh, encode, made.encoder.variables)
+    batch = {'images': made.data.train.images[:4], 'labels': made.data.train.labels[:4]}
+    traced = jax.make_jaxpr(lambda state, batch: step(state, elastic.fixed(ladder.sizes_of(arch)), batch))(state, batch)
+    program, = (equation for equation in traced.jaxpr.eqns if equation.primitive.name in ('jit', 'pjit'))
+    assert sum(np.size(const) for const in program.params['jaxpr'].consts) < 1000
+    frozen = {leaf.shape for leaf in jax.tree.leaves(made.encoder.variables)}
+    assert frozen <= {variable.aval.shape for variable in program.invars}
+    assert sum(leaf.size for leaf in jax.tree.leaves(state['params'])) == ladder.params(arch)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) <= 3 * ladder.params(arch) + 8      # AdamW's two moments, counters
 
 
 def test_weights_of_another_size_are_told(tmp_path):
