@@ -86,7 +86,7 @@ def test_the_encoder_is_an_argument_of_the_step_and_no_part_of_its_state(tmp_pat
     made = job.Job.create(config(), tmp_path / 'run', fold.Signals())
     arch = made.baseline
     model, tx = ladder.Model(arch), train.Recipe(epochs=1, batch_size=4, lr=1e-3).optimizer(100, ladder.decays)
-    state = jax.eval_shape(functools.partial(train.initial_state, model, made.example(arch), tx), jax.random.key(0))
+    state = train.initial_state(model, made.example(arch), tx, jax.random.key(0))
     encode = functools.partial(made.encoder.encode, last=arch.depth)
     step = train.make_step(model, tx, made.augment, jax.random.key(1), made.mesh, encode, made.encoder.variables)
     batch = {'images': made.data.train.images[:4], 'labels': made.data.train.labels[:4]}
