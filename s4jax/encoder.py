@@ -1,6 +1,7 @@
 """What a family's models see: the images, or the states of a frozen encoder, which trains with nothing and is saved nowhere."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,13 +24,23 @@ class Encoder:
     """A frozen tower, or none: then `encode` gives the images as they are.
 
     `variables` are replicated over the devices, and arguments of every compiled function. `facts` are what a reader wants to
-    know; `given` is what a model's architecture takes from the tower.
+    know; `given` is what a model's architecture takes from the tower; `weights` is where it came from.
     """
 
     tower: clip.Tower | None = None
     variables: Any = ()
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     given: dict[str, int] = dataclasses.field(default_factory=dict)
+    weights: str = RANDOM
+
+    def class_weights(self, names: Sequence[str]) -> tuple[np.ndarray | None, str]:
+        """The matrix (width, classes) that classifies pooled states by the names of the classes; or None and why."""
+        if self.weights == RANDOM:
+            return None, 'the encoder was never trained'
+        try:
+            return importer.class_weights(self.weights, names)
+        except UsageError as error:      # found in the last stage, and no reason to lose a run
+            return None, str(error)
 
     def encode(self, variables: Any, images: jax.Array, last: int) -> Any:
         """images (batch, size, size, channels) -> the inputs of a model that reads the last `last` layers; no gradient."""
@@ -71,7 +82,7 @@ def create(mesh: jax.sharding.Mesh, seed: int, image_size: int, channels: int, *
     facts = {'name': f'CLIP {variant}', 'source': source, 'random': weights == RANDOM, 'dtype': dtype, 'digest': digest,
              'params': clip.params(arch), 'macs': clip.macs(arch)}
     return Encoder(clip.Tower(arch, jnp.dtype(dtype)), meshes.replicate(mesh, variables), facts,
-                   {name: getattr(arch, name) for name in clip.GIVEN})
+                   {name: getattr(arch, name) for name in clip.GIVEN}, weights)
 
 
 def described(arch: clip.Architecture) -> str:

@@ -179,7 +179,8 @@ def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
     """Test accuracy of the two final models, and of what their encoder reaches by itself, on the same pass over the images."""
     references = {}
     if job.encoder.tower is not None:
-        references = encoder_alone(evaluate.watched(job.batches(job.data.everything), job.signals), job.encoder.facts['random'])
+        references = encoder_alone(evaluate.watched(job.batches(job.data.everything), job.signals),
+                                   *job.encoder.class_weights(job.data.class_names))
     split, models = job.data.test(job.finished()), (winner, baseline)
     counts = {fitted.name: functools.partial(counter(job, fitted, many=False), fitted.load(),
                                              elastic.fixed(job.family.sizes_of(fitted.arch))) for fitted in models}

@@ -1,5 +1,6 @@
 """What the encoder of a run reaches by itself, on the same test images."""
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,10 +14,20 @@ C = 0.316              # as in the example of a linear probe that was published 
 MAX_ITERATIONS = 1000
 
 
-def encoder_alone(batches: Iterable[dict[str, Any]], random: bool) -> dict[str, tuple[Count | None, str]]:
-    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why. `batches` are of training images."""
-    missing = 'the encoder was never trained' if random else "s4jax reads only the vision tower of CLIP's weights"
-    return {'probe': linear_probe(batches), 'zero-shot': (None, missing)}
+def encoder_alone(batches: Iterable[dict[str, Any]], class_weights: np.ndarray | None,
+                  told: str) -> dict[str, tuple[Count | None, str]]:
+    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why.
+
+    `batches` are of training images; `class_weights` (width, classes) of the names of the classes, `told` what they are.
+    """
+    zero_shot = None if class_weights is None else functools.partial(counted, lambda pooled: np.argmax(pooled @ class_weights, 1))
+    return {'probe': linear_probe(batches), 'zero-shot': (zero_shot, told)}
+
+
+def counted(predict: Callable[[np.ndarray], np.ndarray], batch: dict[str, Any]) -> int:
+    """The correct images of a batch by `predict(pooled states)`."""
+    pooled, labels, real = (meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real'))
+    return int(np.sum((predict(pooled.astype(np.float32)) == labels) & real))
 
 
 def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:
@@ -33,8 +44,4 @@ def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:
         classifier.fit(pooled.astype(np.float32), labels)
     ended = int(np.max(classifier.n_iter_))
     told = f"logistic regression (C={C}) on the encoder's pooled states of {len(labels):,} images"
-
-    def count(batch: dict[str, Any]) -> int:
-        pooled, labels, real = (meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real'))
-        return int(np.sum((classifier.predict(pooled.astype(np.float32)) == labels) & real))
-    return count, told + (f', not converged after {ended} iterations' if ended >= MAX_ITERATIONS else '')
+    return functools.partial(counted, classifier.predict), told + (f', not converged after {ended} iterations' if ended >= MAX_ITERATIONS else '')

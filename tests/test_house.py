@@ -14,7 +14,7 @@ STOREYS = [
 BESIDE = {('explore', 'budget'), ('data', 'data'), ('models', 'models'), ('report', 'report'), ('interop', 'interop')}
 OWNERS = {'orbax': {'fold'}, 'tensorflow_datasets': {'data'}, 'grain': {'data'}, 'absl': {'main'}, 'ml_collections': {'main'},
           'matplotlib': {'report'}, 'tensorboardX': {'report'}, 'optax': {'train'}, 'tqdm': {'progress', 'data'}, 'safetensors': {'interop'},
-          'torch': {'interop'}, 'huggingface_hub': {'interop'}}
+          'torch': {'interop'}, 'huggingface_hub': {'interop'}, 'tokenizers': {'interop'}}
 
 
 def modules():

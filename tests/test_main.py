@@ -36,7 +36,7 @@ def config(**changes):
     ({'augment__mxup': 0.1}, 'config.augment.mxup is unknown; did you mean mixup?'),
     ({'space__embed_dim__steps': 2}, 'config.space.embed_dim.steps is unknown; did you mean step?'),
     ({'space__emded_dim': dict(lower=1, upper=2, step=1)}, "config.space: the dimension='emded_dim' must be one of 'embed_dim'"),
-    ({'family': 'vitt'}, "config.family='vitt' must be one of 'vit'"),
+    ({'family': 'vitt'}, "config.family='vitt' must be one of 'shunted', 'swin', 'vit'"),
     ({'supernet__execution': 'fast'}, "config.supernet.execution='fast' must be one of 'auto', 'masked', 'sliced'"),
     ({'dtype': 'float16'}, "config.dtype='float16' must be one of 'float32', 'bfloat16'"),
     ({'explore__pairs': 0}, 'config.explore.pairs=0 must be a whole number of at least 1'),

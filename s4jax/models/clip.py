@@ -139,6 +139,28 @@ class Tower(nn.Module):
         return (first, *states), pooled
 
 
+class TextTower(nn.Module):
+    """CLIP's text tower: a token sees those before it; `depth` blocks, a vocabulary of `vocabulary` tokens."""
+
+    vocabulary: int
+    length: int
+    width: int
+    depth: int
+    heads: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, ends: jax.Array) -> jax.Array:
+        """tokens (texts, length), ends (texts,): the place of each text's last token -> its normed state (texts, width)."""
+        width, normal = self.width, nn.initializers.normal(0.02)
+        x = self.param('embedding', normal, (self.vocabulary, width))[tokens]
+        x = x + self.param('positions', normal, (self.length, width))
+        block = Block(width, self.heads, self.hidden, jnp.float32, np.tri(self.length, dtype=bool), parent=None)
+        blocks = self.param('blocks', elastic.init_blocks, lambda _, key: block.init(key, x[:1])['params'], self.depth, True)
+        x, _ = run(block, blocks, x, 0)
+        return LayerNorm((width,), EPSILON, name='norm_after')(x[jnp.arange(len(x)), ends], width)
+
+
 def random(arch: Architecture, rng: np.random.Generator) -> Any:
     """Variables of a tower that was never trained: kernels scaled by their inputs, so that tokens do affect each other."""
     image = jax.ShapeDtypeStruct((1, arch.image_size, arch.image_size, arch.channels), jnp.float32)
