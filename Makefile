@@ -21,6 +21,8 @@ benchmarks: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.scoring
 	$(VENV)/bin/python -m benchmarks.neighbour_search
 	$(VENV)/bin/python -m benchmarks.loading
+	$(VENV)/bin/python -m benchmarks.clip scoring
+	$(VENV)/bin/python -m benchmarks.clip memory
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -155,16 +155,17 @@ def patches(x: jax.Array, size: int) -> jax.Array:
 
 
 class Mlp(nn.Module):
-    """Two dense layers with the exact (erf) GELU between them."""
+    """Two dense layers with an activation, the exact (erf) GELU unless another is given, between them."""
 
     features: int
     hidden: int
     dtype: Any = jnp.float32
+    activation: Callable = functools.partial(nn.gelu, approximate=False)
 
     @nn.compact
     def __call__(self, x: jax.Array, features: int | jax.Array, hidden: int | jax.Array) -> jax.Array:
         y = checkpoint_name(Linear((self.features,), (self.hidden,), self.dtype, name='fc1')(x, hidden), SAVED)
-        return Linear((self.hidden,), (self.features,), self.dtype, name='fc2')(nn.gelu(y, approximate=False), features)
+        return Linear((self.hidden,), (self.features,), self.dtype, name='fc2')(self.activation(y), features)
 
 
 def drop_path(key: jax.Array, rate: float, depth: int, batch: int, branches: int = 2) -> jax.Array:
@@ -220,20 +221,21 @@ def run_blocks(block: Callable, blocks: Any, x: jax.Array, depth: int | jax.Arra
                *sizes: Any) -> jax.Array:
     """`x` through the first `depth` blocks: `x = block(i, parameters, x, keep, *sizes of this block)`.
 
-    `keep` holds `drop_path`'s factors. A depth of int unrolls the blocks with the ints of the tuples in `sizes`. A traced
-    depth scans over the stacked parameters; then a size is an array (depth,), whose entries mask, or a `Choice` with an
-    index (depth,), between whose values a switch goes, past all of them beyond the depth.
+    `x` may be a tree. `keep` holds `drop_path`'s factors, and whatever else a family has for each block. A depth of int unrolls
+    the blocks with the ints of the tuples in `sizes`. A traced depth scans over the stacked parameters; then a size is an array
+    (depth,), whose entries mask, or a `Choice` with an index (depth,), between whose values a switch goes, past all of them
+    beyond the depth.
     """
     if isinstance(depth, int):
         for i, parameters in enumerate(split_blocks(blocks)[:depth]):
-            x = block(i, parameters, x, None if keep is None else keep[i], *(size[i] for size in sizes))
+            x = block(i, parameters, x, jax.tree.map(lambda leaf: leaf[i], keep), *(size[i] for size in sizes))
         return x
     chosen = [isinstance(size, Choice) for size in sizes]
 
     def body(x, inputs):
         i, parameters, factors, here = inputs
         if not any(chosen):
-            return jnp.where(i < depth, block(0, parameters, x, factors, *here), x), None
+            return jax.tree.map(functools.partial(jnp.where, i < depth), block(0, parameters, x, factors, *here), x), None
         choices = [size for size, choice in zip(here, chosen) if choice]
         index, branches = 0, [lambda parameters, x, factors, *_: x]
         for size in choices:
@@ -356,13 +358,14 @@ def resolve(sizes: Any) -> Any:
 def inherit(source: Any, target: Any) -> Any:
     """The target's weights with the prefix that it shares with the source: extracts a subnet, and grows a supernet.
 
-    Both are parameters of one family; blocks that only one of them has are left as they are.
+    Both are parameters of one family; blocks, and weights between blocks, that only one of them has are left as they are.
     """
     if isinstance(target, dict) and 'blocks' in target:
         blocks = [inherit(ours, theirs) for ours, theirs in
                   zip(split_blocks(source['blocks']), split_blocks(target['blocks']))]
         blocks += split_blocks(target['blocks'])[len(blocks):]
-        rest = {name: inherit(source[name], leaf) for name, leaf in target.items() if name != 'blocks'}
+        rest = {name: inherit(source[name], leaf) if name in source else leaf
+                for name, leaf in target.items() if name != 'blocks'}
         return rest | {'blocks': join_blocks(blocks)}
     if isinstance(target, dict):
         return {name: inherit(source[name], leaf) for name, leaf in target.items()}

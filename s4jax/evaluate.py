@@ -1,7 +1,8 @@
 """Accuracy on held-out images: of one model, and of many subnets of a supernet at once."""
 
+import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,25 +13,35 @@ from s4jax import fold, mesh as meshes
 from s4jax.space import Architecture
 
 
-def make_counter(model, preprocess: Callable, many: bool, mesh: jax.sharding.Mesh) -> Callable:
+def make_counter(model, inputs: Callable, many: bool, mesh: jax.sharding.Mesh) -> Callable:
     """The compiled `count(variables, sizes, batch) -> number of correct images`.
 
-    `batch` holds uint8 images, labels, and `real`, 0 for the padding of the last batch. With `many`, `sizes` has a leading
-    axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
+    `inputs(batch)` gives the model's inputs; `batch` holds labels, and `real`, 0 for the padding of the last batch. With `many`,
+    `sizes` has a leading axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
     """
     def count(variables, sizes, batch):
-        logits = model.apply(variables, preprocess(batch), sizes)
+        logits = model.apply(variables, inputs(batch), sizes)
         return jnp.sum((jnp.argmax(logits, -1) == batch['labels']) & batch['real'], dtype=jnp.int32)
     return jax.jit(jax.vmap(count, (None, 0, None)) if many else count, out_shardings=meshes.replicated(mesh))
 
 
-def correct(count: Callable, variables: Any, sizes: Any, batches: Iterable[Any], signals: fold.Signals) -> np.ndarray:
-    """Correct images over all batches. Counts are whole numbers, so that their order cannot change a ranking."""
-    total = 0
+def watched(batches: Iterable[Any], signals: fold.Signals) -> Iterator[Any]:
+    """The batches, up to a signal."""
     for batch in batches:
         if meshes.any_host(signals.received is not None):
             raise fold.Interrupted
-        total = total + np.asarray(count(variables, sizes, batch), np.int64)
+        yield batch
+
+
+def correct(count: Callable[[Any], Any], batches: Iterable[Any], signals: fold.Signals) -> Any:
+    """The sum of `count(batch)`, a tree of numbers of correct images, over all batches.
+
+    Counts are whole numbers, so that their order cannot change a ranking.
+    """
+    total = None
+    for batch in watched(batches, signals):
+        counted = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), count(batch))
+        total = counted if total is None else jax.tree.map(np.add, total, counted)
     return total
 
 
@@ -40,7 +51,8 @@ def make_score(count: Callable, load: Callable[[], Any], digest: str, sizes: Cal
     """`score(architectures) -> accuracies` of a supernet's subnets, each evaluated once and written to the journal.
 
     The journal is keyed by the supernet's digest and the architecture. Architectures go in fixed chunks of `chunk`, the last
-    one padded, so that one program serves all. `load()` gives the variables, when first needed.
+    one padded, so that one program serves all. `load()` gives the variables and `batches()` what is gone through for every
+    chunk, when first needed.
     """
     scored = 0
     known = {(row['supernet'], json.dumps(row['architecture'])): row['correct'] for row in journal.rows}
@@ -52,12 +64,12 @@ def make_score(count: Callable, load: Callable[[], Any], digest: str, sizes: Cal
         missing = [arch for arch, key in keys.items() if key not in known]
         scored += len(architectures) - len(missing)
         if missing and not held:
-            held.append((load(), list(batches())))
+            held.append((load(), batches()))
         for start in range(0, len(missing), chunk):
             part = missing[start:start + chunk]
             each = [sizes(arch) for arch in part + part[-1:] * (chunk - len(part))]
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
-            counts = correct(count, held[0][0], stacked, held[0][1], signals)
+            counts = correct(functools.partial(count, held[0][0], stacked), held[0][1], signals)
             for arch, number in zip(part, counts):
                 known[keys[arch]] = int(number)
             journal.append(*({'supernet': digest, 'architecture': arch.to_json(), 'correct': known[keys[arch]]}

@@ -83,14 +83,18 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    if jax.process_index() != 0:      # the hosts of a run share its directory: the first one writes
-        return
+    if jax.process_index() == 0:      # the hosts of a run share its directory: the first one writes
+        write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, *pieces: bytes | memoryview) -> None:
+    """Writes the whole file or nothing, on this host."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
         try:
-            with open(temporary, 'w') as file:
-                file.write(text)
+            with open(temporary, 'wb') as file:
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -2,27 +2,32 @@
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from s4jax import data as datasets
+from s4jax import encoder as encoders
 from s4jax import explore, fold, train
 from s4jax import mesh as meshes
 from s4jax.budget import Budget
 from s4jax.data import augment
+from s4jax.data.sources import Split
 from s4jax.errors import UsageError
 from s4jax.evolve import evolve
-from s4jax.models import COSTS, FAMILIES
+from s4jax.features import Features
+from s4jax.models import COSTS, ENCODERS, FAMILIES
 from s4jax.progress import SCORING, Progress
 from s4jax.space import Architecture, Choices, Dimension, SearchSpace
 
 # what changes nothing in the results may differ when a run is resumed: cadence and paths (section, key; None: all of it)
-FREE = (('checkpoint', None), ('data', 'root'))
+FREE = (('checkpoint', None), ('data', 'root'), ('encoder', 'weights'), ('encoder', 'cache'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Job:
     data: datasets.Data
     space: SearchSpace
     budget: Budget
+    encoder: encoders.Encoder
     progress: Progress
 
     @classmethod
@@ -43,11 +49,14 @@ class Job:
         """Checks the config and loads the data; nothing is written yet."""
         check_config(config)
         family = FAMILIES[config['family']]
-        space = SearchSpace(tuple(Dimension(name, **values) for name, values in config['space'].items()),
+        mesh, encoder, inputs = meshes.create(), encoders.Encoder(), config['model']
+        if config['family'] in ENCODERS:
+            encoder = encoders.create(mesh, config['seed'], inputs['image_size'], inputs['channels'], **config['encoder'])
+        space = SearchSpace(tuple(encoder.bounded(Dimension(name, **values)) for name, values in config['space'].items()),
                             family.stages(tuple(config['space'])))
         budget = Budget.create(COSTS, **config['budget'])
         data = datasets.load(**config['data'], seed=config['seed'], stop=lambda: signals.received is not None)
-        job = cls(config, workdir, signals, meshes.create(), data, space, budget,
+        job = cls(config, workdir, signals, mesh, data, space, budget, encoder,
                   Progress(workdir, plan(config, data), shown=meshes.is_first_host()))
         for section, split in (('supernet', data.train), ('retrain', data.everything)):
             datasets.Batches(split, config[section]['batch_size'], job.seed)
@@ -63,7 +72,7 @@ class Job:
         excess = self.budget.excess(self.cost(self.baseline))
         if excess:
             raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
-        claim(self.workdir, self.config, self.data)
+        claim(self.workdir, self.config, self.data, self.encoder)
 
     def augment(self, key: jax.Array, batch: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
         """A batch's augmented images and soft targets, on the device."""
@@ -73,8 +82,50 @@ class Job:
                                    **self.config['augment'])
 
     def preprocess(self, batch: dict[str, Any]) -> jax.Array:
-        """A batch's images as a model sees them outside training."""
+        """A batch's images as a model, or its encoder, sees them outside training."""
         return augment.eval_batch(batch['images'], image_size=self.config['model']['image_size'], **self.config['preprocess'])
+
+    def inputs(self, arch: Architecture, batch: dict[str, Any]) -> Any:
+        """The inputs of `Model(arch)` outside training, of a batch that `encoded` gave."""
+        if self.encoder.tower is None:
+            return self.preprocess(batch)
+        first, *layers = batch['states']
+        return (first, *layers[len(layers) - arch.depth:])
+
+    def example(self, arch: Architecture) -> Any:
+        """Zeros in the shapes of the inputs of `Model(arch)`, for one image."""
+        image = jax.ShapeDtypeStruct((1, arch.image_size, arch.image_size, arch.channels), np.float32)
+        shapes = jax.eval_shape(functools.partial(self.encoder.encode, last=arch.depth), self.encoder.variables, image)
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def batches(self, split: Split) -> Iterator[dict[str, Any]]:
+        """A split's batches in order, on the devices, with the states of its images where there is an encoder."""
+        for batch in datasets.in_order(split, self.config['evaluate']['batch_size']):
+            batch = meshes.shard(self.mesh, batch)
+            yield batch if self.encoder.tower is None else batch | self.encoded(batch)
+
+    def search_batches(self, last: int) -> Iterable[dict[str, Any]]:
+        """The search split's batches to be gone through for all subnets: with an encoder, the last `last` states from disk."""
+        if self.encoder.tower is None:
+            return list(self.batches(self.data.search))
+        size, directory = self.config['evaluate']['batch_size'], self.config['encoder'].get('cache')
+        identity = {name: self.encoder.facts[name] for name in ('digest', 'dtype')} | {
+            'data': self.data.digest, 'split': 'search', 'batch_size': size, 'preprocess': self.config['preprocess'],
+            'image_size': self.config['model']['image_size']}
+        return Features(pathlib.Path(directory).expanduser() if directory else self.workdir / 'features', identity,
+                        lambda: datasets.in_order(self.data.search, size), lambda batch: self.encoded(batch)['states'], last,
+                        self.mesh, self.progress.warn)
+
+    @functools.cached_property
+    def _encode(self) -> Callable:
+        def run(variables, batch):
+            states, pooled = self.encoder.tower.apply(variables, self.preprocess(batch), self.encoder.tower.arch.layers)
+            return {'states': states, 'pooled': pooled}
+        return jax.jit(run)
+
+    def encoded(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """{states, pooled} of a batch of images: all states, so that one program computes them for every depth."""
+        return self._encode(self.encoder.variables, batch)
 
     @property
     def seed(self) -> int:
@@ -85,7 +136,8 @@ class Job:
         return FAMILIES[self.config['family']]
 
     def architecture(self, choices: Choices, **inputs: Any) -> Architecture:
-        return self.family.architecture(choices, classes=len(self.data.class_names), **self.config['model'] | inputs)
+        return self.family.architecture(choices, classes=len(self.data.class_names), **self.encoder.given,
+                                        **self.config['model'] | inputs)
 
     def cost(self, arch: Architecture) -> dict[str, int]:
         return {name: getattr(self.family, name)(arch) for name in COSTS}
@@ -108,7 +160,7 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """What a reader of the results wants to know of the run."""
         return {'family': self.config['family'], 'data': self.data.facts, 'budget': dict(self.budget.limits),
-                'seed': self.seed}
+                'seed': self.seed, 'encoder': self.encoder.facts}
 
     def stage(self, name: str, compute: Callable[[], Any]) -> Any:
         """The stage's JSON: read where it is finished, else computed (replayed from the seed) and written."""
@@ -157,11 +209,13 @@ def check_config(config: dict[str, Any]) -> None:
         'explore': ['iterations', 'infeasible_start', *keywords(explore.step, 'forced')],
         'evolve': keywords(evolve), 'evaluate': ['batch_size', 'architectures'],
         'retrain': recipe, 'checkpoint': ['save_every', 'log_every']}
+    if config.get('family') in ENCODERS:
+        sections['encoder'] = keywords(encoders.create)
     check_keys('config', config, sections, required=sections)
     one_of('config.family', config['family'], tuple(FAMILIES))
-    family = FAMILIES[config['family']]
+    family, encoder = FAMILIES[config['family']], ENCODERS.get(config['family'])
     inputs = {field.name for field in dataclasses.fields(family.Architecture)} | set(keywords(family.architecture))
-    inputs = sorted(inputs - {'classes', 'depths', *family.SEARCHED})
+    inputs = sorted(inputs - {'classes', 'depths', *family.SEARCHED, *getattr(encoder, 'GIVEN', ())})
     fields = [field.name for field in dataclasses.fields(Dimension)]
     for name, known in sections.items():
         if known is not None:
@@ -186,6 +240,11 @@ def check_config(config: dict[str, Any]) -> None:
         except TypeError:
             raise UsageError(f'config.{section} lacks one of epochs, batch_size, lr') from None
     one_of('config.dtype', config['dtype'], ('float32', 'bfloat16'))
+    if encoder:
+        if 'weights' not in config['encoder']:
+            raise UsageError(f"config.encoder lacks weights: a folder, a file, a name on the hub or '{encoders.RANDOM}'")
+        one_of('config.encoder.variant', config['encoder'].get('variant', 'ViT-B/16'), tuple(encoder.VARIANTS))
+        one_of('config.encoder.dtype', config['encoder'].get('dtype', 'float32'), encoders.DTYPES)
     one_of('config.supernet.execution', config['supernet']['execution'], ('auto', 'masked', 'sliced'))
     one_of('config.supernet.start', config['supernet']['start'], ('scratch', 'inherit'))
     one_of('config.explore.units', config['explore']['units'], ('tau', 'raw'))
@@ -208,9 +267,9 @@ def one_of(where: str, value: Any, known: tuple) -> None:
         raise UsageError(f'{where}={value!r} must be one of {", ".join(map(repr, known))}')
 
 
-def identity(config: dict[str, Any], data_digest: str) -> dict[str, Any]:
-    """What a run computes: the config without what is free to change, flat, with the digest of the data."""
-    flat = {'data digest': data_digest}
+def identity(config: dict[str, Any], data_digest: str, encoder_digest: str | None) -> dict[str, Any]:
+    """What a run computes: the config without what is free to change, flat, with the digests of the data and the encoder."""
+    flat = {'data digest': data_digest} | ({'encoder digest': encoder_digest} if encoder_digest else {})
 
     def visit(value: Any, path: tuple[str, ...]):
         if isinstance(value, dict):
@@ -222,9 +281,10 @@ def identity(config: dict[str, Any], data_digest: str) -> dict[str, Any]:
     return flat
 
 
-def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data) -> None:
+def claim(workdir: pathlib.Path, config: dict[str, Any], data: datasets.Data,
+          encoder: encoders.Encoder = encoders.Encoder()) -> None:
     """Makes the workdir this run's, or raises with the fields in which the run that it belongs to differs."""
-    path, ours = workdir / 'config.json', identity(config, data.digest)
+    path, ours = workdir / 'config.json', identity(config, data.digest, encoder.facts.get('digest'))
     theirs = fold.read_json(path)
     names = sorted(set(ours) | set(theirs['identity'])) if theirs else ()
     differing = [f'{name}: {theirs["identity"].get(name)!r} there, {ours.get(name)!r} here'

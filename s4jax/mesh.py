@@ -31,6 +31,17 @@ def shard(mesh: jax.sharding.Mesh, tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
 
+def local(array: jax.Array) -> np.ndarray:
+    """This host's rows of an array whose leading axis is split, or all of one that is replicated."""
+    pieces = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(pieces[start]) for start in sorted(pieces)])
+
+
+def everywhere(array: jax.Array) -> np.ndarray:
+    """All rows of a split array, on every host."""
+    return np.asarray(array) if one_host() else multihost_utils.process_allgather(array, tiled=True)
+
+
 def local_slice(size: int) -> slice:
     """This host's part of a global batch of `size` examples."""
     part = size // jax.process_count()

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from s4jax import data as datasets
 from s4jax import elastic, evaluate, explore, fold, report, seeds, train
-from s4jax import mesh as meshes
 from s4jax.data import Split
 from s4jax.evolve import evolve
 from s4jax.job import Job
 from s4jax.progress import SCORING, Progress
+from s4jax.references import encoder_alone
 from s4jax.space import Architecture, Choices, SearchSpace
 
 
@@ -96,12 +96,12 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
 
     def trained(progress: Progress | None) -> train.Trained:
         tx = recipe.optimizer(len(split), job.family.decays)
-        state = train.initial_state(model, jnp.zeros((1, arch.image_size, arch.image_size, arch.channels)), tx,
-                                    seeds.key(job.seed, name, 'init'))
+        state = train.initial_state(model, job.example(arch), tx, seeds.key(job.seed, name, 'init'))
         if parent:
             state['params'] = elastic.inherit(jax.device_get(parent.load()['params']), jax.device_get(state['params']))
         return train.fit(
-            state, train.make_step(model, tx, job.augment, seeds.key(job.seed, name), job.mesh), sizes,
+            state, train.make_step(model, tx, job.augment, seeds.key(job.seed, name), job.mesh,
+                                   functools.partial(job.encoder.encode, last=arch.depth), job.encoder.variables), sizes,
             datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')), steps=steps,
             checkpoints=checkpoints, metrics_path=job.workdir / 'metrics' / f'{name}.jsonl', mesh=job.mesh,
             signals=job.signals, describe=describe, report=report.Training(job.workdir, name, progress, recipe.batch_size),
@@ -154,18 +154,13 @@ def make_score(job: Job, supernet: Fitted) -> Callable:
         return elastic.masked(job.family.sizes_of(arch), widest)
     return evaluate.make_score(
         counter(job, supernet, many=True), supernet.load, supernet.digest, sizes,
-        lambda: batches(job, job.data.search), len(job.data.search), fold.Lines(job.workdir / 'journal.jsonl'),
+        lambda: job.search_batches(supernet.arch.depth), len(job.data.search), fold.Lines(job.workdir / 'journal.jsonl'),
         settings['architectures'], job.signals,
         lambda scored: job.progress.reached(scored * len(job.data.search) * SCORING))
 
 
 def counter(job: Job, fitted: Fitted, many: bool) -> Callable:
-    return evaluate.make_counter(fitted.model, job.preprocess, many, job.mesh)
-
-
-def batches(job: Job, split: Split) -> Any:
-    for batch in datasets.in_order(split, job.config['evaluate']['batch_size']):
-        yield meshes.shard(job.mesh, batch)
+    return evaluate.make_counter(fitted.model, functools.partial(job.inputs, fitted.arch), many, job.mesh)
 
 
 def explore_step(job: Job, t: int, space: SearchSpace, supernet: Fitted) -> dict[str, Any]:
@@ -181,12 +176,23 @@ def evolve_step(job: Job, space: SearchSpace, supernet: Fitted) -> dict[str, Any
 
 
 def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
-    """Test accuracy of the two final models."""
-    split, result = job.data.test(job.finished()), {}
-    for fitted in (winner, baseline):
-        sizes = elastic.fixed(job.family.sizes_of(fitted.arch))
-        number = int(evaluate.correct(counter(job, fitted, many=False), fitted.load(), sizes, batches(job, split), job.signals))
-        result[fitted.name] = {'correct': number, 'images': len(split), 'accuracy': number / len(split),
-                               'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
-        job.progress.reached(len(result) * len(split) * SCORING)
-    return result
+    """Test accuracy of the two final models, and of what their encoder reaches by itself, on the same pass over the images."""
+    references = {}
+    if job.encoder.tower is not None:
+        references = encoder_alone(evaluate.watched(job.batches(job.data.everything), job.signals),
+                                   *job.encoder.class_weights(job.data.class_names))
+    split, models = job.data.test(job.finished()), (winner, baseline)
+    counts = {fitted.name: functools.partial(counter(job, fitted, many=False), fitted.load(),
+                                             elastic.fixed(job.family.sizes_of(fitted.arch))) for fitted in models}
+    counts |= {name: count for name, (count, _) in references.items() if count}
+
+    def batches():
+        for n, batch in enumerate(job.batches(split), start=1):
+            yield batch
+            job.progress.reached(2 * SCORING * min(len(split), n * len(batch['labels'])))
+    numbers = evaluate.correct(lambda batch: {name: count(batch) for name, count in counts.items()}, batches(), job.signals)
+    result = {name: {'correct': int(number), 'images': len(split), 'accuracy': int(number) / len(split)}
+              for name, number in numbers.items()}
+    return {fitted.name: result[fitted.name] | {'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
+            for fitted in models} | {
+                'references': {name: result.get(name, {}) | {'told': told} for name, (_, told) in references.items()}}

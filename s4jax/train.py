@@ -65,16 +65,18 @@ def initial_state(model: nn.Module, inputs: Any, tx: optax.GradientTransformatio
 
 
 def make_step(model: nn.Module, tx: optax.GradientTransformation, augment: Callable, seed_key: jax.Array,
-              mesh: jax.sharding.Mesh) -> Callable:
+              mesh: jax.sharding.Mesh, encode: Callable = lambda frozen, images: images, frozen: Any = ()) -> Callable:
     """The compiled `step(state, sizes, batch) -> (state, loss)`.
 
-    `augment(key, batch)` gives the model's inputs and soft targets on the device. A step whose loss or gradient is not
+    `augment(key, batch)` gives images and soft targets on the device, `encode(frozen, images)` the model's inputs: it stands
+    outside of what is differentiated, so that none of its activations is kept. A step whose loss or gradient is not
     finite leaves parameters and optimizer as they were and returns NaN, so that nothing bad is ever written.
     """
-    def step(state, sizes, batch):
+    def step(state, frozen, sizes, batch):
         key = jax.random.fold_in(jax.random.fold_in(seed_key, state['attempt']), state['step'])
         augment_key, train_key = jax.random.split(key)
-        inputs, targets = augment(augment_key, batch)
+        images, targets = augment(augment_key, batch)
+        inputs = encode(frozen, images)
 
         def loss_of(params):
             variables = {'params': params} | ({'batch_stats': state['batch_stats']} if state['batch_stats'] else {})
@@ -90,7 +92,8 @@ def make_step(model: nn.Module, tx: optax.GradientTransformation, augment: Calla
         return new | {'attempt': state['attempt'], 'step': state['step'] + 1}, jnp.where(sound, loss, jnp.nan)
 
     everywhere = meshes.replicated(mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=(everywhere, everywhere))
+    compiled = jax.jit(step, donate_argnums=0, out_shardings=(everywhere, everywhere))
+    return lambda state, sizes, batch: compiled(state, frozen, sizes, batch)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Runs `s4jax.main` and ends it at a moment of one's choice: `python tests/interrupt.py MOMENT --config=… --workdir=…`.
 
 MOMENT is `stage:NAME:FRACTION:SIGNAL` (some milliseconds after that fraction of the stage's work), or `save:N` (SIGKILL when the N-th checkpoint of the
-process is written but not yet committed).
+process is written but not yet committed), or `features:N` (SIGKILL
+when the N-th file of an encoder's states is about to be).
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import signal
 import sys
 import threading
 
-from s4jax import main
+from s4jax import fold, main
 from s4jax.progress import Progress
 
 
@@ -53,10 +54,23 @@ def at_save(count):
         setattr(os, function, moved)
 
 
+def at_features(count):
+    write = fold.write_bytes
+
+    def counted(path, *pieces, seen=[]):
+        seen += [path] * (path.suffix == '.bin')
+        if len(seen) == count:
+            end()
+        write(path, *pieces)
+    fold.write_bytes = counted
+
+
 if __name__ == '__main__':
     kind, *rest = sys.argv.pop(1).split(':')
     if kind == 'save':
         at_save(int(rest[0]))
+    elif kind == 'features':
+        at_features(int(rest[0]))
     elif kind == 'stage':
         at_stage(rest[0], float(rest[1]), getattr(signal, rest[2]))
     sys.exit(main.main())

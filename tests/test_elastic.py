@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s4jax import elastic
-from s4jax.models import FAMILIES
+from s4jax.models import ENCODERS, FAMILIES
 from s4jax.pipeline import sizes_maker
 from s4jax.space import Dimension, SearchSpace
 
@@ -21,7 +21,19 @@ SMALL = {
         Dimension('mlp_ratio', 1.5, 2.5, 0.5, per_block=True))),
     'swin': (dict(image_size=16, channels=1, patch=2, window=4, num_heads=(1, 2), classes=5), HIERARCHICAL),
     'shunted': (dict(image_size=16, channels=1, num_heads=(2, 4), sr_ratios=(2, 1), stem_width=6, classes=5), HIERARCHICAL),
+    'clip': (dict(image_size=4, channels=1, patch=2, width=16, head_dim=4, cross_heads=2, classes=5), (
+        Dimension('embed_dim', 8, 12, 4), Dimension('depth', 1, 3, 1), Dimension('num_heads', 1, 3, 2, per_block=True),
+        Dimension('mlp_ratio', 1.5, 2.5, 1, per_block=True))),
 }
+
+
+def random_inputs(name, facts, rng):
+    """A function of an architecture: images, or the states of an encoder's last arch.depth layers."""
+    if name not in ENCODERS:
+        images = rng.normal(size=(3, facts['image_size'], facts['image_size'], facts['channels'])).astype(np.float32)
+        return lambda arch: images
+    first, *layers = rng.normal(size=(6, 3, (facts['image_size'] // facts['patch']) ** 2 + 1, facts['width'])).astype(np.float32)
+    return lambda arch: (first, *layers[-arch.depth:])
 
 
 class Case:
@@ -35,13 +47,13 @@ class Case:
         self.widest = self.architecture(self.space.largest())
         self.model = self.family.Model(self.widest, drop_path=0.4)
         rng = np.random.default_rng(0)
-        self.images = rng.normal(size=(3, facts['image_size'], facts['image_size'], facts['channels'])).astype(np.float32)
+        self.inputs = random_inputs(name, facts, rng)
         self.variables = self.filled(self.model, rng)
         self.weights = rng.normal(size=(3, facts['classes'])).astype(np.float32)
         self.key = jax.random.key(7)
 
     def filled(self, model, rng):
-        shapes = jax.eval_shape(model.init, jax.random.key(0), self.images)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), self.inputs(model.arch))
         filled = jax.tree.map(lambda s: np.float32(rng.normal(size=s.shape) * 0.4), shapes)
         return jax.tree_util.tree_map_with_path(lambda path, leaf: np.abs(leaf) if path[-1].key == 'var' else leaf, filled)
 
@@ -57,7 +69,7 @@ class Case:
     @functools.cached_property
     def value_and_grad(self):
         def loss(variables, sizes):
-            logits, _ = self.model.apply(variables, self.images, sizes, self.key, mutable=['batch_stats'])
+            logits, _ = self.model.apply(variables, self.inputs(self.widest), sizes, self.key, mutable=['batch_stats'])
             return jnp.sum(logits * self.weights), logits
         return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
@@ -90,7 +102,8 @@ def outside(gradients, small):
         return [outside(*pair) for pair in zip(gradients, small)] + gradients[len(small):]
     if isinstance(gradients, dict):
         return {name: outside(elastic.split_blocks(gradients[name]), elastic.split_blocks(jax.tree.map(empty, small[name])))
-                if name == 'blocks' else outside(gradients[name], small[name]) for name in gradients}
+                if name == 'blocks' else outside(gradients[name], small[name]) if name in small else gradients[name]
+                for name in gradients}
     result = np.array(gradients)
     result[tuple(map(slice, small.shape))] = 0
     return result
@@ -103,7 +116,8 @@ def empty(shaped):
 def test_gradients_are_exactly_zero_outside_the_prefix(case):
     choices = case.space.cut({d.name: (d.values[0],) * case.space.blocks(d, case.space.largest()) if d.per_block else d.values[0]
                               for d in case.space.dimensions})
-    small = jax.eval_shape(case.family.Model(case.architecture(choices)).init, jax.random.key(0), case.images)['params']
+    alone = case.architecture(choices)
+    small = jax.eval_shape(case.family.Model(alone).init, jax.random.key(0), case.inputs(alone))['params']
     for execution in ('fixed', 'masked', 'sliced'):
         _, gradients = case.value_and_grad(case.variables, case.sizes(execution, choices))
         rest = outside(jax.device_get(gradients['params']), small)
@@ -118,8 +132,8 @@ def test_extracted_model_equals_the_subnet(case):
         alone = case.family.Model(case.architecture(choices))
         target = case.filled(alone, rng)
         params = elastic.inherit(case.variables['params'], target['params'])
-        logits = jax.jit(alone.apply)(case.variables | {'params': params}, case.images)
-        close(logits, case.apply(case.variables, case.images, case.sizes('masked', choices)), 1e-5)
+        logits = jax.jit(alone.apply)(case.variables | {'params': params}, case.inputs(alone.arch))
+        close(logits, case.apply(case.variables, case.inputs(case.widest), case.sizes('masked', choices)), 1e-5)
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) == case.family.params(case.architecture(choices))
 
 
@@ -127,9 +141,9 @@ def test_many_architectures_at_once_equal_one_by_one(case):
     rng = np.random.default_rng(3)
     several = [case.space.sample(rng) for _ in range(5)]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(case.sizes('masked', choices) for choices in several))
-    together = jax.jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.images, stacked)
+    together = jax.jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.inputs(case.widest), stacked)
     for logits, choices in zip(together, several):
-        close(logits, case.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
+        close(logits, case.apply(case.variables, case.inputs(case.widest), case.sizes('fixed', choices)), 1e-5)
 
 
 def test_a_larger_supernet_inherits_and_a_smaller_one_is_cut(case):
@@ -139,8 +153,8 @@ def test_a_larger_supernet_inherits_and_a_smaller_one_is_cut(case):
     target = case.filled(case.family.Model(case.architecture(grown.largest())), rng)['params']
     inherited = elastic.inherit(case.variables['params'], target)
     model = case.family.Model(case.architecture(grown.largest()))
-    logits = jax.jit(model.apply)(case.variables | {'params': inherited}, case.images, case.sizes('fixed', choices))
-    close(logits, case.apply(case.variables, case.images, case.sizes('fixed', choices)), 1e-5)
+    logits = jax.jit(model.apply)(case.variables | {'params': inherited}, case.inputs(model.arch), case.sizes('fixed', choices))
+    close(logits, case.apply(case.variables, case.inputs(case.widest), case.sizes('fixed', choices)), 1e-5)
     close(elastic.inherit(inherited, case.variables['params']), case.variables['params'], 0)
 
 
@@ -148,7 +162,7 @@ def test_compilations_are_few(case):
     """One program for all masked subnets, one per width for sliced ones."""
     rng = np.random.default_rng(5)
     for execution in ('masked', 'sliced'):
-        compiled = jax.jit(lambda variables, sizes: case.model.apply(variables, case.images, sizes))
+        compiled = jax.jit(lambda variables, sizes: case.model.apply(variables, case.inputs(case.widest), sizes))
         sampled = [case.space.sample(rng) for _ in range(12)]
         for choices in sampled:
             compiled(case.variables, case.sizes(execution, choices))

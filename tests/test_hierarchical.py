@@ -157,15 +157,20 @@ def test_a_grid_that_would_break_heads_is_refused_at_the_start(tmp_path):
 
 
 @pytest.mark.slow
-@FAMILY
-def test_a_run_from_start_to_test_accuracy_resumes_to_the_byte(name, tmp_path):
-    """The miniature of `:smoke`: killed in the supernet's training (BatchNorm's statistics are part of the state) and in the
-    retraining; it ends as the run that was not."""
-    given = dict(config=f'configs/{name}.py:smoke', base=SHORT)
+def test_a_swin_run_from_start_to_test_accuracy(tmp_path):
+    done = run(command(tmp_path / 'run', config='configs/swin.py:smoke', base=SHORT, space__depth_2__upper=1, baseline__depth_2=1))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'run' / 'result.json').read_text())
+    assert result['family'] == 'swin' and result['winner']['images'] == 400
+    assert 'moved before training, to fit the budget: ' in done.stdout and 'depths [2, 1, 1]' in done.stdout
+
+
+@pytest.mark.slow
+def test_a_shunted_run_killed_and_resumed_ends_as_one_that_was_not(tmp_path):
+    """Killed in the supernet's training and in the retraining: BatchNorm's statistics are part of the state."""
+    given = dict(config='configs/shunted.py:smoke', base=SHORT, explore__iterations=0, space__depth_2__upper=1, baseline__depth_2=1)
     whole = run(command(tmp_path / 'whole', **given))
     assert whole.returncode == 0, whole.stderr
-    result = json.loads((tmp_path / 'whole' / 'result.json').read_text())
-    assert result['family'] == name and result['winner']['images'] == 400
     for moment in ('stage:supernet_0:0.5:SIGKILL', 'stage:retrain:0.3:SIGKILL'):
         assert interrupted(moment, tmp_path / 'run', **given).returncode == -9
     done = run(command(tmp_path / 'run', **given))

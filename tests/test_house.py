@@ -7,12 +7,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['main', 'count'], ['pipeline'], ['job'], ['report'], ['explore', 'evolve', 'train', 'evaluate', 'progress', 'data', 'interop'],
+    ['main', 'count'], ['pipeline'], ['job'], ['report'], ['encoder'],
+    ['explore', 'evolve', 'train', 'evaluate', 'features', 'references', 'progress', 'data', 'interop'],
     ['models'], ['elastic', 'budget', 'fold', 'mesh', 'seeds', 'space'], ['errors'],
 ]
 BESIDE = {('explore', 'budget'), ('data', 'data'), ('models', 'models'), ('report', 'report'), ('interop', 'interop')}
 OWNERS = {'orbax': {'fold'}, 'tensorflow_datasets': {'data'}, 'grain': {'data'}, 'absl': {'main'}, 'ml_collections': {'main'},
-          'matplotlib': {'report'}, 'tensorboardX': {'report'}, 'optax': {'train'}, 'tqdm': {'progress', 'data'}}
+          'matplotlib': {'report'}, 'tensorboardX': {'report'}, 'optax': {'train'}, 'tqdm': {'progress', 'data'}, 'safetensors': {'interop'},
+          'torch': {'interop'}, 'huggingface_hub': {'interop'}, 'tokenizers': {'interop'}}
 
 
 def modules():

@@ -12,8 +12,8 @@ from s4jax.report import NOT_COMPARED
 STAGES = ['supernet_0', 'explore_0', 'supernet_1', 'evolve', 'retrain', 'baseline', 'test']
 
 
-def interrupted(moment, workdir, **given):
-    arguments = command(workdir, **given)
+def interrupted(moment, workdir, *config, **overrides):
+    arguments = command(workdir, *config, **overrides)
     return run([arguments[0], str(ROOT / 'tests' / 'interrupt.py'), moment, *arguments[3:]], PYTHONPATH=str(ROOT))
 
 

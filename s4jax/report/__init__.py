@@ -57,7 +57,7 @@ def finish(workdir: pathlib.Path, facts: dict[str, Any], trajectory: list[dict],
     winner, best = tested['retrain'], found['best']
     result = facts | {'trajectory': trajectory, 'winner': winner | {'search_accuracy': best['accuracy'],
                                                                     'choices': best['choices']},
-                      'baseline': tested['baseline'], 'evolution': found['stopped']}
+                      'baseline': tested['baseline'], 'references': tested.get('references', {}), 'evolution': found['stopped']}
     fold.write_json(workdir / 'trajectory.json', trajectory)
     fold.write_json(workdir / 'architecture.json', {'family': facts['family']} | winner['architecture'] | winner['costs'])
     fold.write_json(workdir / 'result.json', result)
@@ -69,7 +69,10 @@ def summary(workdir: pathlib.Path, result: dict[str, Any]) -> str:
     """What a person wants to know at the end, in some lines of text."""
     budget = Budget(tuple(result['budget'].items()))
     winner, baseline = result['winner'], result['baseline']
-    rows = [('budget', f'{budget}   ({result["family"]} on {result["data"]["name"]}, seed {result["seed"]})'), ('', '')]
+    rows = [('budget', f'{budget}   ({result["family"]} on {result["data"]["name"]}, seed {result["seed"]})')]
+    if result.get('encoder'):
+        rows += [('encoder', encoder(result['encoder']))]
+    rows += [('', '')]
     for t, row in enumerate(result['trajectory']):
         space = SearchSpace.from_json(row['space'])
         rows += [(f'space A{t}', f'{space}'), ('', f'    largest {costs(row["largest"], budget)}; {reached(space, row, t)}')]
@@ -81,9 +84,22 @@ def summary(workdir: pathlib.Path, result: dict[str, Any]) -> str:
         sizes = ', '.join(f'{k} {v}' for k, v in model['architecture'].items() if k in winner['choices'])
         rows += [(name, f'test accuracy {model["accuracy"]:.2%} ({model["correct"]} of {model["images"]}), '
                         f'{costs(model["costs"], Budget(tuple(dict.fromkeys(model["costs"]).items())), exact=True)}'), ('', f'    {sizes}')]
+    rows += [(name, reference(model)) for name, model in result['references'].items()]
     rows += [('', ''), ('files', f'{workdir}/report.html (page), result.json, architecture.json, trajectory.json, '
                                  f'checkpoints/retrain (weights)')]
     return '\n'.join(f'{name:<10} {text}'.rstrip() for name, text in rows)
+
+
+def encoder(facts: dict[str, Any]) -> str:
+    """The frozen encoder in a line: none of it is searched, or counted in the budget."""
+    return (f'{facts["name"]}, frozen, {facts["source"]}{" (no accuracy here says anything of CLIP)" * facts["random"]}; '
+            f'{readable(facts["params"])} params and {readable(facts["macs"])} macs beside the budget')
+
+
+def reference(model: dict[str, Any]) -> str:
+    if 'accuracy' not in model:
+        return f'not available: {model["told"]}'
+    return f'test accuracy {model["accuracy"]:.2%} ({model["correct"]} of {model["images"]}), {model["told"]}'
 
 
 def costs(values: dict[str, float], budget: Budget, exact: bool = False) -> str:

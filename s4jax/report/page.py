@@ -170,7 +170,10 @@ def section(title: str, *content: Any) -> Html:
 
 def headline(run: Run) -> Html:
     config, data = run.config, run.data
-    title = tag('h1', f'{config["family"]} on {data["name"]}: ' + (
+    family = config['family']
+    if config.get('encoder', {}).get('weights') == 'random':
+        family = 'decoder beside an untrained encoder'
+    title = tag('h1', f'{family} on {data["name"]}: ' + (
         f'{run.result["winner"]["accuracy"]:.2%} with {readable(run.result["winner"]["costs"]["params"])} parameters'
         if run.result else 'a search under way'))
     images = ', '.join(f'{data[name]:,} {told}' for name, told in (
@@ -194,8 +197,26 @@ def headline(run: Run) -> Html:
             tag('p', f'{model["correct"]:,} of {model["images"]:,} test images; 95% interval {low:.1%} to {high:.1%}'),
             tag('ul', *costs), class_=f'card {key}'))
         rows.append((name.lower(), model['accuracy'], (low, high), color))
-    picture = figure('', plots.panel(plots.draw_accuracies, rows, height=1.9), 'Test accuracies with 95% intervals')
-    return join([title, facts, tag('div', *cards, picture, class_='panels'), tag('p', verdict(run.result), class_='verdict')])
+    for name, model in run.result.get('references', {}).items():
+        if 'accuracy' in model:
+            rows.append((name, model['accuracy'], wilson(model['correct'], model['images']), plots.BASELINE))
+    drawing = plots.panel(plots.draw_accuracies, rows, height=0.9 + 0.5 * len(rows))
+    picture = figure('', drawing, 'Test accuracies with 95% intervals')
+    return join([title, facts, tag('div', *cards, picture, class_='panels'), tag('p', verdict(run.result), class_='verdict'),
+                 beside(run.result)])
+
+
+def beside(result: dict[str, Any]) -> Html:
+    """The frozen encoder, and what it reaches by itself."""
+    if not result.get('encoder'):
+        return Html()
+    facts = result['encoder']
+    warning = tag('b', ' The encoder has random weights and was never trained: no accuracy here says anything of CLIP.')
+    told = tag('p', f'The encoder: {facts["name"]}, frozen, in {facts["dtype"]}, {facts["source"]}; {readable(facts["params"])} '
+               f'parameters and {readable(facts["macs"])} MACs an image beside the budget.', warning if facts['random'] else '')
+    rows = [(name, f'{model["accuracy"]:.2%} ({model["correct"]:,} of {model["images"]:,})' if 'accuracy' in model else
+             'not available', model['told']) for name, model in result['references'].items()]
+    return join([told, table(['the same encoder by itself', 'test accuracy', 'what'], rows)])
 
 
 def verdict(result: dict[str, Any]) -> str:
