@@ -1,6 +1,7 @@
 """What a run leaves for a person: trajectory, winner, result, one page, TensorBoard events, and a summary in the terminal."""
 
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,9 @@ def summary(workdir: pathlib.Path, result: dict[str, Any]) -> str:
             rows += [('', f'    and stayed there: {row["stopped"]}')]
     rows += [('', ''), ('evolution', f'best of the supernet: {winner["search_accuracy"]:.2%} of the search split; '
                                      f'ended after {result["evolution"]}'), ('', '')]
+    searched = {re.sub(r'_\d+$', '', name) for name in winner['choices']} | {'depths'}
     for name, model in (('winner', winner), ('hand-made', baseline)):
-        sizes = ', '.join(f'{k} {v}' for k, v in model['architecture'].items() if k in winner['choices'])
+        sizes = ', '.join(f'{k} {v}' for k, v in model['architecture'].items() if k in searched)
         rows += [(name, f'test accuracy {model["accuracy"]:.2%} ({model["correct"]} of {model["images"]}), '
                         f'{costs(model["costs"], Budget(tuple(dict.fromkeys(model["costs"]).items())), exact=True)}'), ('', f'    {sizes}')]
     rows += [(name, reference(model)) for name, model in result['references'].items()]

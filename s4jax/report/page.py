@@ -264,7 +264,7 @@ def architectures(run: Run) -> Html:
     models += [('Hand-made', 'baseline', run.result['baseline'])] if run.result else []
     cards = (architecture(name, class_, model['architecture'], searched, run) for name, class_, model in models)
     long = any(isinstance(value, list) and len(value) > 8 for _, _, model in models for value in model['architecture'].values())
-    told = 'A column is a block. The darker a size, the higher it lies in the range of the last space.'
+    told = 'A column is a block, or a stage of blocks. The darker a size, the higher it lies in the range of the last space.'
     return section('The architectures', tag('p', told), tag('div', *cards, class_='panels one' if long else 'panels two'))
 
 
@@ -277,7 +277,8 @@ def architecture(name: str, class_: str, arch: dict[str, Any], searched: set[str
     line = tag('p', join(known, ', '), tag('span', f' · {given}' if given else '', class_='faint'))
     strips = []
     for length in sorted({len(value) for value in lists.values()}):
-        rows = [tag('tr', tag('th', 'block' if length > 1 else ''), *(tag('th', k + 1) for k in range(length)))]
+        unit = 'stage' if length == len(arch.get('depths', ())) else 'block'
+        rows = [tag('tr', tag('th', unit if length > 1 else ''), *(tag('th', k + 1) for k in range(length)))]
         for key, value in lists.items():
             if len(value) == length:
                 low, high = bounds(key, value, run)
