@@ -46,7 +46,7 @@ def scoring(images: int, count: int, rounds: int, dtype: str) -> None:
     variables = jax.jit(model.init)(jax.random.key(0), [np.zeros(s.shape, s.dtype) for s in (first, *layers[:widest.depth])])
     # the encoder's variables are arguments of the full pass, too
     full = jax.jit(lambda frozen, variables, sizes, batch: jnp.sum(jnp.argmax(model.apply(
-        variables, tower.encode(frozen, batch['images'], widest.depth), sizes), -1) == batch['labels']))
+        variables, tower.encode(frozen, batch['images'], widest), sizes), -1) == batch['labels']))
     kept = evaluate.make_counter(model, lambda batch: batch['states'], False, place)
 
     def once():
@@ -70,10 +70,10 @@ def memory(batch: int, dtype: str) -> None:
     model = ladder.Model(widest, jnp.dtype(dtype))
     tx = train.Recipe(epochs=1, batch_size=batch, lr=1e-3).optimizer(100 * batch, ladder.decays)
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-    shapes = jax.eval_shape(lambda variables, image: tower.encode(variables, image, widest.depth), tower.variables, image)
+    shapes = jax.eval_shape(lambda variables, image: tower.encode(variables, image, widest), tower.variables, image)
     state = train.initial_state(model, [np.zeros(s.shape, s.dtype) for s in shapes], tx, seeds.key(0))
     step = train.make_step(model, tx, lambda key, batch: batch, seeds.key(0), place,
-                           lambda frozen, images: tower.encode(frozen, images, widest.depth), tower.variables)
+                           lambda frozen, images: tower.encode(frozen, images, widest), tower.variables)
     images = np.random.default_rng(0).normal(size=(batch, 224, 224, 3)).astype(np.float32)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20
     state, loss = step(mesh.replicate(place, state), elastic.masked(ladder.sizes_of(widest), ladder.sizes_of(widest)),

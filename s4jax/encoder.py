@@ -42,11 +42,11 @@ class Encoder:
         except UsageError as error:      # found in the last stage, and no reason to lose a run
             return None, str(error)
 
-    def encode(self, variables: Any, images: jax.Array, last: int) -> Any:
-        """images (batch, size, size, channels) -> the inputs of a model that reads the last `last` layers; no gradient."""
+    def encode(self, variables: Any, images: jax.Array, arch: Any) -> Any:
+        """images (batch, size, size, channels) -> the inputs of `Model(arch)`, which reads as many layers as it has blocks; no gradient."""
         if self.tower is None:
             return images
-        return jax.lax.stop_gradient(self.tower.apply(variables, images, last)[0])
+        return jax.lax.stop_gradient(self.tower.apply(variables, images, arch.depth)[0])
 
     def bounded(self, dimension: Dimension) -> Dimension:
         """A decoder has no more blocks than the tower has layers."""

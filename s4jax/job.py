@@ -17,8 +17,7 @@ from s4jax import encoder as encoders
 from s4jax import explore, fold, train
 from s4jax import mesh as meshes
 from s4jax.budget import Budget
-from s4jax.data import augment
-from s4jax.data.sources import Split
+from s4jax.data import Split, augment
 from s4jax.errors import UsageError
 from s4jax.evolve import evolve
 from s4jax.features import Features
@@ -95,7 +94,7 @@ class Job:
     def example(self, arch: Architecture) -> Any:
         """Zeros in the shapes of the inputs of `Model(arch)`, for one image."""
         image = jax.ShapeDtypeStruct((1, arch.image_size, arch.image_size, arch.channels), np.float32)
-        shapes = jax.eval_shape(functools.partial(self.encoder.encode, last=arch.depth), self.encoder.variables, image)
+        shapes = jax.eval_shape(functools.partial(self.encoder.encode, arch=arch), self.encoder.variables, image)
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
     def batches(self, split: Split) -> Iterator[dict[str, Any]]:
@@ -104,8 +103,8 @@ class Job:
             batch = meshes.shard(self.mesh, batch)
             yield batch if self.encoder.tower is None else batch | self.encoded(batch)
 
-    def search_batches(self, last: int) -> Iterable[dict[str, Any]]:
-        """The search split's batches to be gone through for all subnets: with an encoder, the last `last` states from disk."""
+    def search_batches(self, arch: Architecture) -> Iterable[dict[str, Any]]:
+        """The search split's batches to be gone through for all subnets of `arch`: with an encoder, its states from disk."""
         if self.encoder.tower is None:
             return list(self.batches(self.data.search))
         size, directory = self.config['evaluate']['batch_size'], self.config['encoder'].get('cache')
@@ -113,7 +112,7 @@ class Job:
             'data': self.data.digest, 'split': 'search', 'batch_size': size, 'preprocess': self.config['preprocess'],
             'image_size': self.config['model']['image_size']}
         return Features(pathlib.Path(directory).expanduser() if directory else self.workdir / 'features', identity,
-                        lambda: datasets.in_order(self.data.search, size), lambda batch: self.encoded(batch)['states'], last,
+                        lambda: datasets.in_order(self.data.search, size), lambda batch: self.encoded(batch)['states'], arch.depth,
                         self.mesh, self.progress.warn)
 
     @functools.cached_property

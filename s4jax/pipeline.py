@@ -98,10 +98,11 @@ def fit(job: Job, name: str, arch: Architecture, execution: str, recipe: train.R
         tx = recipe.optimizer(len(split), job.family.decays)
         state = train.initial_state(model, job.example(arch), tx, seeds.key(job.seed, name, 'init'))
         if parent:
-            state['params'] = elastic.inherit(jax.device_get(parent.load()['params']), jax.device_get(state['params']))
+            inherited = jax.device_get(parent.load())
+            state |= {part: elastic.inherit(inherited[part], jax.device_get(state[part])) for part in inherited}
         return train.fit(
             state, train.make_step(model, tx, job.augment, seeds.key(job.seed, name), job.mesh,
-                                   functools.partial(job.encoder.encode, last=arch.depth), job.encoder.variables), sizes,
+                                   functools.partial(job.encoder.encode, arch=arch), job.encoder.variables), sizes,
             datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')), steps=steps,
             checkpoints=checkpoints, metrics_path=job.workdir / 'metrics' / f'{name}.jsonl', mesh=job.mesh,
             signals=job.signals, describe=describe, report=report.Training(job.workdir, name, progress, recipe.batch_size),
@@ -154,7 +155,7 @@ def make_score(job: Job, supernet: Fitted) -> Callable:
         return elastic.masked(job.family.sizes_of(arch), widest)
     return evaluate.make_score(
         counter(job, supernet, many=True), supernet.load, supernet.digest, sizes,
-        lambda: job.search_batches(supernet.arch.depth), len(job.data.search), fold.Lines(job.workdir / 'journal.jsonl'),
+        lambda: job.search_batches(supernet.arch), len(job.data.search), fold.Lines(job.workdir / 'journal.jsonl'),
         settings['architectures'], job.signals,
         lambda scored: job.progress.reached(scored * len(job.data.search) * SCORING))
 

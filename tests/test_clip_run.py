@@ -87,7 +87,7 @@ def test_the_encoder_is_an_argument_of_the_step_and_no_part_of_its_state(tmp_pat
     arch = made.baseline
     model, tx = ladder.Model(arch), train.Recipe(epochs=1, batch_size=4, lr=1e-3).optimizer(100, ladder.decays)
     state = train.initial_state(model, made.example(arch), tx, jax.random.key(0))
-    encode = functools.partial(made.encoder.encode, last=arch.depth)
+    encode = functools.partial(made.encoder.encode, arch=arch)
     step = train.make_step(model, tx, made.augment, jax.random.key(1), made.mesh, encode, made.encoder.variables)
     batch = {'images': made.data.train.images[:4], 'labels': made.data.train.labels[:4]}
     traced = jax.make_jaxpr(lambda state, batch: step(state, elastic.fixed(ladder.sizes_of(arch)), batch))(state, batch)
