@@ -1,6 +1,6 @@
 """A supernet's training step: sliced and masked against the static model of the same architectures, and AutoFormer's.
 
-    python -m benchmarks.supernet_step [--batch=4] [--autoformer=PATH to a clone's AutoFormer folder]
+    python -m benchmarks.supernet_step [--family=vit|swin|shunted] [--batch=4] [--autoformer=PATH to a clone's AutoFormer folder]
 
 Each row is a ratio to the static model's step (the faster of unrolled and, for an architecture of equal blocks, scanned) on
 the same architectures in the same run. A step is augmentation-free: forward, backward, AdamW.
@@ -26,6 +26,10 @@ SPACES = {      # Table 1 of the paper
     'vit': (dict(image_size=224, classes=100), (
         Dimension('embed_dim', 336, 384, 24), Dimension('depth', 12, 14, 1),
         Dimension('num_heads', 2, 14, 2, per_block=True), Dimension('mlp_ratio', 3.5, 4.0, 0.5, per_block=True))),
+    'swin': (dict(image_size=224, classes=100, num_heads=(3, 6, 12, 12)), (
+        Dimension('embed_dim', 72, 96, 12), Dimension('depth', 4, 8, 2), Dimension('mlp_ratio', 3.0, 4.0, 0.5, per_block=True))),
+    'shunted': (dict(image_size=224, classes=100), (
+        Dimension('embed_dim', 36, 60, 12), Dimension('depth', 3, 4, 1), Dimension('mlp_ratio', 6, 8, 1, per_block=True))),
 }
 
 

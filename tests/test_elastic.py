@@ -20,7 +20,8 @@ SMALL = {
         Dimension('embed_dim', 16, 32, 8), Dimension('depth', 1, 3, 1), Dimension('num_heads', 1, 3, 1, per_block=True),
         Dimension('mlp_ratio', 1.5, 2.5, 0.5, per_block=True))),
     'swin': (dict(image_size=16, channels=1, patch=2, window=4, num_heads=(1, 2), classes=5), HIERARCHICAL),
-    'shunted': (dict(image_size=16, channels=1, num_heads=(2, 4), sr_ratios=(2, 1), stem_width=6, classes=5), HIERARCHICAL),
+    'shunted': (dict(image_size=16, channels=1, num_heads=(2, 4), sr_ratios=(2, 1), stem_width=6, classes=5), (
+        Dimension('embed_dim', 4, 8, 2), Dimension('depth_1', 1, 1, 1), *HIERARCHICAL[2:])),
     'clip': (dict(image_size=4, channels=1, patch=2, width=16, head_dim=4, cross_heads=2, classes=5), (
         Dimension('embed_dim', 8, 12, 4), Dimension('depth', 1, 3, 1), Dimension('num_heads', 1, 3, 2, per_block=True),
         Dimension('mlp_ratio', 1.5, 2.5, 1, per_block=True))),
@@ -86,9 +87,7 @@ def close(a, b, tolerance=2e-4):
 
 def test_masked_and_sliced_equal_static_in_values_and_gradients(case):
     """With stochastic depth on: its draws must not depend on how a subnet is run."""
-    rng = np.random.default_rng(1)
-    for _ in range(2):
-        choices = case.space.sample(rng)
+    for choices in (case.space.smallest(), case.space.sample(np.random.default_rng(1))):
         (_, logits), gradients = case.value_and_grad(case.variables, case.sizes('fixed', choices))
         for execution in ('masked', 'sliced'):
             (_, other), others = case.value_and_grad(case.variables, case.sizes(execution, choices))
@@ -114,8 +113,7 @@ def empty(shaped):
 
 
 def test_gradients_are_exactly_zero_outside_the_prefix(case):
-    choices = case.space.cut({d.name: (d.values[0],) * case.space.blocks(d, case.space.largest()) if d.per_block else d.values[0]
-                              for d in case.space.dimensions})
+    choices = case.space.smallest()
     alone = case.architecture(choices)
     small = jax.eval_shape(case.family.Model(alone).init, jax.random.key(0), case.inputs(alone))['params']
     for execution in ('fixed', 'masked', 'sliced'):
@@ -127,7 +125,7 @@ def test_gradients_are_exactly_zero_outside_the_prefix(case):
 
 def test_extracted_model_equals_the_subnet(case):
     rng = np.random.default_rng(2)
-    for _ in range(3):
+    for _ in range(2):
         choices = case.space.sample(rng)
         alone = case.family.Model(case.architecture(choices))
         target = case.filled(alone, rng)
@@ -143,7 +141,7 @@ def test_many_architectures_at_once_equal_one_by_one(case):
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(case.sizes('masked', choices) for choices in several))
     together = jax.jit(jax.vmap(case.model.apply, (None, None, 0)))(case.variables, case.inputs(case.widest), stacked)
     for logits, choices in zip(together, several):
-        close(logits, case.apply(case.variables, case.inputs(case.widest), case.sizes('fixed', choices)), 1e-5)
+        close(logits, case.apply(case.variables, case.inputs(case.widest), case.sizes('masked', choices)), 1e-5)
 
 
 def test_a_larger_supernet_inherits_and_a_smaller_one_is_cut(case):
@@ -164,10 +162,11 @@ def test_compilations_are_few(case):
     for execution in ('masked', 'sliced'):
         compiled = jax.jit(lambda variables, sizes: case.model.apply(variables, case.inputs(case.widest), sizes))
         sampled = [case.space.sample(rng) for _ in range(12)]
+        sampled = [choices for choices in sampled if choices['embed_dim'] < case.space.largest()['embed_dim']]
         for choices in sampled:
             compiled(case.variables, case.sizes(execution, choices))
         widths = len({choices['embed_dim'] for choices in sampled})
-        assert compiled._cache_size() == (1 if execution == 'masked' else widths)
+        assert widths in (1, 2) and compiled._cache_size() == (1 if execution == 'masked' else widths)
 
 
 def test_prefix():

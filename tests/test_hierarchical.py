@@ -16,7 +16,7 @@ from s4jax.interop import swin as swin_importer
 from s4jax.job import Job
 from s4jax.models import FAMILIES, shunted, swin
 from s4jax.space import Dimension, SearchSpace
-from test_interruption import interrupted, same
+from test_interruption import interrupted
 from test_main import load
 
 IMPORTERS = {'swin': swin_importer, 'shunted': shunted_importer}
@@ -120,14 +120,14 @@ def test_sizes_that_are_taken_are_those_that_the_model_can_run(name):
     family, stages = FAMILIES[name], dict(embed_dim=4, depths=(1, 1), mlp_ratio=(1.0, 1.0))
     own = dict(patch=2, window=4, num_heads=(1, 1)) if name == 'swin' else dict(num_heads=(2, 2), sr_ratios=(4, 2), stem_width=2)
     taken = []
-    for size in range(8, 40):
+    for size in range(8, 20):
         try:
             arch = family.Architecture(image_size=size, classes=2, **stages, **own)
         except UsageError:
             continue
         taken.append(size)
         jax.eval_shape(family.Model(arch).init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
-    assert taken == ([8, 16, 32] if name == 'swin' else list(range(15, 40)))
+    assert taken == ([8, 16] if name == 'swin' else list(range(15, 20)))
 
 
 @FAMILY
@@ -156,9 +156,27 @@ def test_a_grid_that_would_break_heads_is_refused_at_the_start(tmp_path):
         Job.create(config, tmp_path / 'run', fold.Signals())
 
 
+def two_stages(folder, name, **model):
+    """A config file: the smoke run without its third stage."""
+    path = folder / f'{name}.py'
+    path.write_text(f"""
+import importlib.util
+spec = importlib.util.spec_from_file_location('whole', {str(ROOT / 'configs' / name) + '.py'!r})
+whole = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(whole)
+def get_config():
+    config = whole.get_config('smoke')
+    del config.space.depth_3, config.baseline.depth_3
+    config.model.update({model!r})
+    return config
+""")
+    return path
+
+
 @pytest.mark.slow
 def test_a_swin_run_from_start_to_test_accuracy(tmp_path):
-    done = run(command(tmp_path / 'run', config='configs/swin.py:smoke', base=SHORT, explore__iterations=0))
+    path = two_stages(tmp_path, 'swin', num_heads=(1, 2))
+    done = run(command(tmp_path / 'run', config=path, base=SHORT, explore__iterations=0, budget__params=15e3, baseline__mlp_ratio=1.0))
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / 'run' / 'result.json').read_text())
     assert result['family'] == 'swin' and result['winner']['images'] == 400
@@ -166,12 +184,14 @@ def test_a_swin_run_from_start_to_test_accuracy(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_shunted_run_killed_and_resumed_ends_as_one_that_was_not(tmp_path):
+def test_a_shunted_run_killed_and_resumed_reaches_test_accuracy_by_the_same_supernet(tmp_path):
     """Killed in the supernet's training: BatchNorm's statistics are part of the state."""
-    given = dict(config='configs/shunted.py:smoke', base=SHORT, explore__iterations=0, space__depth_2__upper=1, baseline__depth_2=1)
-    whole = run(command(tmp_path / 'whole', **given))
-    assert whole.returncode == 0, whole.stderr
+    given = dict(config=two_stages(tmp_path, 'shunted', num_heads=(2, 4), sr_ratios=(2, 1)), base=SHORT, explore__iterations=0,
+                 space__depth_2__upper=1, baseline__depth_2=1)
     assert interrupted('stage:supernet_0:0.5:SIGKILL', tmp_path / 'run', **given).returncode == -9
     done = run(command(tmp_path / 'run', **given))
     assert done.returncode == 0, done.stderr
-    same(tmp_path / 'run', tmp_path / 'whole')
+    assert json.loads((tmp_path / 'run' / 'result.json').read_text())['winner']['images'] == 400
+    assert interrupted('stage:evolve:0:SIGKILL', tmp_path / 'whole', **given).returncode == -9
+    for name in ('stages/supernet_0.json', 'metrics/supernet_0.jsonl'):      # the stage holds the digest of all variables
+        assert (tmp_path / 'run' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
