@@ -17,7 +17,7 @@ test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest
 
 benchmarks: $(VENV)/installed
-	$(VENV)/bin/python -m benchmarks.supernet_step
+	for family in vit swin shunted; do $(VENV)/bin/python -m benchmarks.supernet_step --family=$$family || exit 1; done
 	$(VENV)/bin/python -m benchmarks.scoring
 	$(VENV)/bin/python -m benchmarks.neighbour_search
 	$(VENV)/bin/python -m benchmarks.loading
