@@ -69,29 +69,21 @@ def quick_gelu(x: jax.Array) -> jax.Array:
     return x * jax.nn.sigmoid(1.702 * x)
 
 
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, size: int | jax.Array, mask: np.ndarray | None = None) -> jax.Array:
-    """Attention of q, k, v (batch, tokens, heads, head width), of which `size` entries are real; softmax in float32."""
-    q, k, v = (t.transpose(0, 2, 1, 3) for t in (q, k, v))
-    logits = (q @ k.swapaxes(-1, -2)).astype(jnp.promote_types(q.dtype, jnp.float32)) / jnp.sqrt(size)
-    weights = jax.nn.softmax(logits if mask is None else jnp.where(mask, logits, -jnp.inf)).astype(q.dtype)
-    return (weights @ v).transpose(0, 2, 1, 3)
-
-
 class Block(nn.Module):
-    """A pre-norm block of static sizes: (batch, tokens, width) -> the same; `mask` (tokens, tokens) tells who sees whom."""
+    """A pre-norm block of static sizes: (batch, tokens, width) -> the same; `bias` (tokens, tokens) is added to the logits."""
 
     width: int
     heads: int
     hidden: int
     dtype: Any
-    mask: Any = None
+    bias: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width, size = self.width, self.width // self.heads
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, width)
         qkv = Linear((width,), (3, self.heads, size), self.dtype, name='qkv')(y, None, None, None)
-        y = attend(*jnp.moveaxis(qkv, 2, 0), size, self.mask)
+        y = elastic.attend(*jnp.moveaxis(qkv, 2, 0), size, self.bias)
         x = x + Linear((self.heads, size), (width,), self.dtype, name='out')(y, None)
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, width)
         return x + Mlp(width, self.hidden, self.dtype, quick_gelu, name='mlp')(y, width, self.hidden)
@@ -155,7 +147,8 @@ class TextTower(nn.Module):
         width, normal = self.width, nn.initializers.normal(0.02)
         x = self.param('embedding', normal, (self.vocabulary, width))[tokens]
         x = x + self.param('positions', normal, (self.length, width))
-        block = Block(width, self.heads, self.hidden, jnp.float32, np.tri(self.length, dtype=bool), parent=None)
+        seen = np.where(np.tri(self.length, dtype=bool), 0, np.float32(-np.inf))      # what comes later in a text is not
+        block = Block(width, self.heads, self.hidden, jnp.float32, seen, parent=None)
         blocks = self.param('blocks', elastic.init_blocks, lambda _, key: block.init(key, x[:1])['params'], self.depth, True)
         x, _ = run(block, blocks, x, 0)
         return LayerNorm((width,), EPSILON, name='norm_after')(x[jnp.arange(len(x)), ends], width)

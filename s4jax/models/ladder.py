@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from s4jax import elastic
 from s4jax.elastic import LayerNorm, Linear, Mlp
 from s4jax.errors import UsageError
-from s4jax.models.clip import EPSILON, attend, quick_gelu
+from s4jax.models.clip import EPSILON, quick_gelu
 from s4jax.space import Architecture as BaseArchitecture
 from s4jax.space import Choices, Stages, per_block
 
@@ -125,7 +125,7 @@ class Block(nn.Module):
         s = checkpoint_name(s, elastic.SAVED)
 
         qkv = Linear((f,), (3, self.num_heads, arch.head_dim), self.dtype, name='qkv')(norm('norm1')(z, f), None, num_heads, None)
-        y = attend(*jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), 2, 0), arch.head_dim)
+        y = elastic.attend(*jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), 2, 0), arch.head_dim)
         y = Linear((self.num_heads, arch.head_dim), (f,), self.dtype, name='out')(checkpoint_name(y, elastic.SAVED), None)
         z = checkpoint_name(z + factors[0] * y, elastic.SAVED)
 
@@ -134,7 +134,7 @@ class Block(nn.Module):
         kv = Linear((d,), (2, heads, d // heads), self.dtype, name='cross_kv')(
             norm('norm_ladder', d)(s, embed_dim), None, None, of_head)
         q, kv = checkpoint_name(q, elastic.SAVED), checkpoint_name(kv, elastic.SAVED)
-        y = checkpoint_name(attend(q, *jnp.moveaxis(kv, 2, 0), of_head), elastic.SAVED)
+        y = checkpoint_name(elastic.attend(q, *jnp.moveaxis(kv, 2, 0), of_head), elastic.SAVED)
         y = Linear((heads, d // heads), (f,), self.dtype, name='cross_out')(y, None)
         z = checkpoint_name(z + factors[1] * y, elastic.SAVED)
 

@@ -5,28 +5,28 @@ values of a map that is `sr_ratio` times coarser, the other half to one half as 
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from s4jax import elastic
 from s4jax.elastic import Conv, DepthwiseConv, LayerNorm, Linear
 from s4jax.errors import UsageError
+from s4jax.models import hierarchy
+from s4jax.models.hierarchy import Stage, sizes_of
 from s4jax.space import Choices, Stages, per_block
-from s4jax.space import Architecture as BaseArchitecture
 
 SEARCHED = ('embed_dim', 'depth', 'mlp_ratio')
+USUAL = ((2, None), (1, 'depth'), (3, 'depth'), (1, None))      # the paper's stages
 EPSILON = 1e-6                 # of the norms of blocks and stages
 INNER_EPSILON = 1e-5           # inside attention, after the stem and the patch embeddings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Architecture(BaseArchitecture):
+class Architecture(hierarchy.Architecture):
     """The sizes of one Shunted Transformer: `mlp_ratio` holds one value per block, other tuples one per stage.
 
     A stage's last ratio of 1 means plain attention. The stem has `num_conv` + 1 convolutions of `stem_width` channels.
@@ -41,16 +41,11 @@ class Architecture(BaseArchitecture):
     mlp_ratio: tuple[float, ...]
 
     MAY_BE_ZERO: ClassVar = ('num_conv',)
+    PER_STAGE: ClassVar = ('num_heads', 'sr_ratios')
 
     def __post_init__(self):
         super().__post_init__()
-        if not len(self.num_heads) == len(self.sr_ratios) == len(self.depths) or len(self.mlp_ratio) != sum(self.depths):
-            raise UsageError(f'architecture: depths={self.depths} need as many num_heads, not {self.num_heads}, and sr_ratios, '
-                             f'not {self.sr_ratios}, and {sum(self.depths)} mlp_ratio, not {len(self.mlp_ratio)}')
-        for width, heads, ratio in zip(self.widths, self.num_heads, self.sr_ratios):
-            if width % heads:
-                raise UsageError(f'embed_dim={self.embed_dim} makes a stage {width} wide, which num_heads={heads} does not '
-                                 'divide: take values of embed_dim (lower and step) that keep every head whole')
+        for heads, ratio in zip(self.num_heads, self.sr_ratios):
             if ratio > 1 and (heads % 2 or ratio % 2):
                 raise UsageError(f'num_heads={heads} and sr_ratio={ratio} of a stage must be even: half of the heads see a map '
                                  'half as coarse')
@@ -60,10 +55,6 @@ class Architecture(BaseArchitecture):
 
     def _fits(self, image_size: int) -> bool:
         return all(side >= ratio for side, ratio in zip(_maps(image_size, len(self.depths)), self.sr_ratios))
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        return tuple(self.embed_dim * 2 ** i for i in range(len(self.depths)))
 
     @property
     def maps(self) -> tuple[int, ...]:
@@ -86,24 +77,8 @@ def _stock(num_conv: int, *depths: int) -> dict[str, Any]:
 STOCK = {'shunted_t': _stock(0, 1, 2, 4, 1), 'shunted_s': _stock(1, 2, 4, 12, 1), 'shunted_b': _stock(2, 3, 4, 24, 2)}
 
 
-class Stage(NamedTuple):
-    """The sizes of one stage: its number of blocks and, per block, the hidden width."""
-
-    depth: Any
-    hidden: Any
-
-
-class Sizes(NamedTuple):
-    """What the forward pass needs of an architecture: see `elastic` for the kinds of size."""
-
-    embed_dim: Any
-    stages: tuple[Stage, ...]
-
-
 def stages(names: tuple[str, ...]) -> Stages:
-    """2, depth, 3 · depth, 1 blocks as in the paper; or, where there are dimensions `depth_1`, `depth_2`, …, as many stages of as many blocks."""
-    given = sorted(name for name in names if name.startswith('depth_'))
-    return tuple((1, name) for name in given) or ((2, None), (1, 'depth'), (3, 'depth'), (1, None))
+    return hierarchy.stages(names, USUAL)
 
 
 def architecture(choices: Choices, *, halve_ratios: bool = True, **inputs: Any) -> Architecture:
@@ -111,18 +86,11 @@ def architecture(choices: Choices, *, halve_ratios: bool = True, **inputs: Any) 
 
     The stock model has 8, 8, 4, 4, and only this reading of the paper's {6, 7, 8} reproduces its smallest size of 5M.
     """
-    depths = tuple(count * (choices[name] if name else 1) for count, name in stages(tuple(choices)))
+    depths = hierarchy.depths(choices, USUAL)
     ratios, full = per_block(choices, 'mlp_ratio'), sum(depths[:2])
     if halve_ratios:
         ratios = ratios[:full] + tuple(ratio / 2 for ratio in ratios[full:])
     return Architecture(embed_dim=choices['embed_dim'], depths=depths, mlp_ratio=ratios, **inputs)
-
-
-def sizes_of(arch: Architecture) -> Sizes:
-    ends = np.cumsum(arch.depths)
-    return Sizes(arch.embed_dim, tuple(
-        Stage(depth, tuple(int(width * ratio) for ratio in arch.mlp_ratio[end - depth:end]))
-        for depth, width, end in zip(arch.depths, arch.widths, ends)))
 
 
 def params(arch: Architecture) -> int:
@@ -171,11 +139,11 @@ class ShuntedAttention(nn.Module):
         width, heads, ratio = (of[self.stage] for of in (self.arch.widths, self.arch.num_heads, self.arch.sr_ratios))
         k_width = width // heads
         q = Linear((width,), (heads, k_width), self.dtype, name='q')(x, None, head_dim)
-        q = checkpoint_name(q, elastic.SAVED).reshape(x.shape[0], -1, heads, q.shape[-1]).swapaxes(1, 2)
+        q = checkpoint_name(q, elastic.SAVED).reshape(x.shape[0], -1, heads, q.shape[-1])
         if ratio == 1:
             kv = Linear((width,), (2, heads, k_width), self.dtype, name='kv')(x, None, None, head_dim)
             k, v = jnp.moveaxis(checkpoint_name(kv, elastic.SAVED), 3, 0)
-            out = _attend(q, k, v, head_dim).reshape(v.shape)
+            out = elastic.attend(q, tokens(k), tokens(v), head_dim).reshape(v.shape)
             out = out + DepthwiseConv((heads, k_width), self.dtype, name='local')(v, None, head_dim)
         else:
             coarse = []
@@ -189,17 +157,14 @@ class ShuntedAttention(nn.Module):
                 k, v = jnp.moveaxis(checkpoint_name(kv, elastic.SAVED), 3, 0)
                 v = v + DepthwiseConv((heads // 2, k_width), self.dtype, name=f'local{i}')(v, None, head_dim)
                 half = slice(0, heads // 2) if i == 1 else slice(heads // 2, None)
-                coarse.append(_attend(q[:, half], k, v, head_dim))
+                coarse.append(elastic.attend(q[:, :, half], tokens(k), tokens(v), head_dim))
             out = jnp.concatenate(coarse, 2).reshape(*x.shape[:3], heads, -1)
         return Linear((heads, k_width), (width,), self.dtype, name='out')(checkpoint_name(out, elastic.SAVED), dim)
 
 
-def _attend(q: jax.Array, k: jax.Array, v: jax.Array, head_dim) -> jax.Array:
-    """q (batch, heads, tokens, width), k and v maps (batch, side, side, heads, width) -> (batch, tokens, heads, width)."""
-    k, v = (t.reshape(t.shape[0], -1, *t.shape[3:]).swapaxes(1, 2) for t in (k, v))
-    logits = (q @ k.swapaxes(-1, -2)).astype(jnp.promote_types(q.dtype, jnp.float32))
-    scale = head_dim ** -0.5 if isinstance(head_dim, int) else lax.rsqrt(head_dim.astype(logits.dtype))
-    return (jax.nn.softmax(logits * scale).astype(q.dtype) @ v).swapaxes(1, 2)
+def tokens(x: jax.Array) -> jax.Array:
+    """The tokens (batch, tokens, heads, width) of a map (batch, side, side, heads, width)."""
+    return x.reshape(x.shape[0], -1, *x.shape[3:])
 
 
 class Block(nn.Module):
@@ -280,10 +245,7 @@ class Model(nn.Module):
         """images (batch, size, size, channels) -> logits (batch, classes); `drop_key` trains with stochastic depth."""
         arch = self.arch
         sizes = sizes_of(arch) if sizes is None else elastic.resolve(sizes)
-        keep = [None] * len(arch.depths)
-        if drop_key is not None and self.drop_path > 0:
-            factors = elastic.drop_path(drop_key, self.drop_path, sum(arch.depths), images.shape[0])
-            keep = jnp.split(factors, np.cumsum(arch.depths)[:-1])
+        keep = hierarchy.drop_path(drop_key, self.drop_path, arch.depths, images.shape[0])
         x = Stem(arch, self.dtype, name='stem')(images, sizes.embed_dim, drop_key is not None)
         for i, (stage, factors) in enumerate(zip(sizes.stages, keep)):
             x = StageModel(arch, i, self.dtype, name=f'stage{i + 1}')(x, factors, sizes.embed_dim, stage)

@@ -5,7 +5,7 @@ shifts by half a window; between stages, 2×2 neighbours are merged. The mean of
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,16 +17,18 @@ from jax.ad_checkpoint import checkpoint_name
 from s4jax import elastic
 from s4jax.elastic import LayerNorm, Linear, Mlp
 from s4jax.errors import UsageError
+from s4jax.models import hierarchy
+from s4jax.models.hierarchy import Stage, sizes_of
 from s4jax.space import Choices, Stages, per_block
-from s4jax.space import Architecture as BaseArchitecture
 
 SEARCHED = ('embed_dim', 'depth', 'mlp_ratio')
+USUAL = ((2, None), (2, None), (1, 'depth'), (2, None))      # the paper's stages
 EPSILON = 1e-5
 MASKED = -100.0        # what published code adds between tokens of one window that are no neighbours in the image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Architecture(BaseArchitecture):
+class Architecture(hierarchy.Architecture):
     """The sizes of one Swin: `depths` and `num_heads` hold one value per stage, `mlp_ratio` one per block."""
 
     patch: int = 4
@@ -38,13 +40,6 @@ class Architecture(BaseArchitecture):
 
     def __post_init__(self):
         super().__post_init__()
-        if len(self.num_heads) != len(self.depths) or len(self.mlp_ratio) != sum(self.depths):
-            raise UsageError(f'architecture: depths={self.depths} need as many num_heads, not {self.num_heads}, and '
-                             f'{sum(self.depths)} mlp_ratio, not {len(self.mlp_ratio)}')
-        for width, heads in zip(self.widths, self.num_heads):
-            if width % heads:
-                raise UsageError(f'embed_dim={self.embed_dim} makes a stage {width} wide, which num_heads={heads} does not '
-                                 'divide: take values of embed_dim (lower and step) that keep every head whole')
         if not self._fits(self.image_size):
             unit = self.patch * 2 ** (len(self.depths) - 1)
             sizes = [size for size in range(unit, max(self.image_size, unit * 4 * self.window) + 1, unit) if self._fits(size)]
@@ -57,10 +52,6 @@ class Architecture(BaseArchitecture):
         side, rest = divmod(image_size, self.patch * 2 ** (len(self.depths) - 1))
         maps = [side * 2 ** i for i in range(len(self.depths))]
         return side > 0 and rest == 0 and all(m <= self.window or m % self.window == 0 for m in maps)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        return tuple(self.embed_dim * 2 ** i for i in range(len(self.depths)))
 
     @property
     def maps(self) -> tuple[int, ...]:
@@ -82,36 +73,13 @@ def _stock(embed_dim: int, third: int, heads: int) -> dict[str, Any]:
 STOCK = {'swin_t': _stock(96, 6, 3), 'swin_s': _stock(96, 18, 3), 'swin_b': _stock(128, 18, 4), 'swin_l': _stock(192, 18, 6)}
 
 
-class Stage(NamedTuple):
-    """The sizes of one stage: its number of blocks and, per block, the hidden width."""
-
-    depth: Any
-    hidden: Any
-
-
-class Sizes(NamedTuple):
-    """What the forward pass needs of an architecture: see `elastic` for the kinds of size."""
-
-    embed_dim: Any
-    stages: tuple[Stage, ...]
-
-
 def stages(names: tuple[str, ...]) -> Stages:
-    """2, 2, depth, 2 blocks as in the paper; or, where there are dimensions `depth_1`, `depth_2`, …, as many stages of as many blocks."""
-    given = sorted(name for name in names if name.startswith('depth_'))
-    return tuple((1, name) for name in given) or ((2, None), (2, None), (1, 'depth'), (2, None))
+    return hierarchy.stages(names, USUAL)
 
 
 def architecture(choices: Choices, **inputs: Any) -> Architecture:
-    depths = tuple(count * (choices[name] if name else 1) for count, name in stages(tuple(choices)))
-    return Architecture(embed_dim=choices['embed_dim'], depths=depths, mlp_ratio=per_block(choices, 'mlp_ratio'), **inputs)
-
-
-def sizes_of(arch: Architecture) -> Sizes:
-    ends = np.cumsum(arch.depths)
-    return Sizes(arch.embed_dim, tuple(
-        Stage(depth, tuple(int(width * ratio) for ratio in arch.mlp_ratio[end - depth:end]))
-        for depth, width, end in zip(arch.depths, arch.widths, ends)))
+    return Architecture(embed_dim=choices['embed_dim'], depths=hierarchy.depths(choices, USUAL),
+                        mlp_ratio=per_block(choices, 'mlp_ratio'), **inputs)
 
 
 def params(arch: Architecture) -> int:
@@ -150,13 +118,10 @@ class WindowAttention(nn.Module):
         """x (batch, windows, tokens, dim); `mask` (windows, 1, tokens, tokens) is added to the logits."""
         width, heads, window = (of[self.stage] for of in (self.arch.widths, self.arch.num_heads, self.arch.windows))
         qkv = Linear((width,), (3, heads, width // heads), self.dtype, name='qkv')(x, None, None, head_dim)
-        q, k, v = (t.swapaxes(2, 3) for t in jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0))
-        logits = (q @ k.swapaxes(-1, -2)).astype(jnp.promote_types(self.dtype, jnp.float32))
-        scale = head_dim ** -0.5 if isinstance(head_dim, int) else lax.rsqrt(head_dim.astype(logits.dtype))
         table = self.param('positions', nn.initializers.truncated_normal(0.02), ((2 * window - 1) ** 2, heads))
-        logits = logits * scale + table[_relative(window)].transpose(2, 0, 1)
-        attention = jax.nn.softmax(logits if mask is None else logits + mask).astype(self.dtype)
-        out = checkpoint_name((attention @ v).swapaxes(2, 3), elastic.SAVED)
+        bias = table[_relative(window)].transpose(2, 0, 1)
+        out = elastic.attend(*jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0), head_dim, bias if mask is None else bias + mask)
+        out = checkpoint_name(out, elastic.SAVED)
         return Linear((heads, width // heads), (width,), self.dtype, name='out')(out, dim)
 
 
@@ -252,10 +217,7 @@ class Model(nn.Module):
         """images (batch, size, size, channels) -> logits (batch, classes); `drop_key` trains with stochastic depth."""
         arch, patch, last = self.arch, self.arch.patch, self.arch.widths[-1]
         sizes = sizes_of(arch) if sizes is None else elastic.resolve(sizes)
-        embed_dim, keep = sizes.embed_dim, [None] * len(arch.depths)
-        if drop_key is not None and self.drop_path > 0:
-            factors = elastic.drop_path(drop_key, self.drop_path, sum(arch.depths), images.shape[0])
-            keep = jnp.split(factors, np.cumsum(arch.depths)[:-1])
+        embed_dim, keep = sizes.embed_dim, hierarchy.drop_path(drop_key, self.drop_path, arch.depths, images.shape[0])
         x = Linear((patch, patch, arch.channels), (arch.embed_dim,), self.dtype, name='patch')(elastic.patches(images, patch), embed_dim)
         x = LayerNorm((arch.embed_dim,), EPSILON, self.dtype, name='patch_norm')(x, embed_dim)
         for i, (stage, factors) in enumerate(zip(sizes.stages, keep)):
