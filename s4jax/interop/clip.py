@@ -1,6 +1,6 @@
 """CLIP's published weights: Hugging Face folders and files, OpenAI's and OpenCLIP's names, safetensors or PyTorch files."""
 
-import functools
+import dataclasses
 import json
 import pathlib
 import re
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from s4jax.errors import UsageError
+from s4jax.interop.state import State
 from s4jax.models.clip import EPSILON, Architecture, TextTower
 
 FILES = ('model.safetensors', 'open_clip_model.safetensors', 'pytorch_model.bin')      # in a folder, the first that is there
@@ -144,19 +145,38 @@ def settings(path: pathlib.Path, part: str = 'vision_config') -> dict[str, Any]:
     return values
 
 
+@dataclasses.dataclass(frozen=True)
+class Weights(State):
+    """A state dict under Hugging Face's names, read in float32."""
+
+    origin: str = 'CLIP'
+
+    def take(self, name: str, *shape: int | None) -> np.ndarray:
+        """A tensor; None in `shape` stands for any size."""
+        if name not in self.arrays:
+            known = ', '.join(list(self.arrays)[:3])
+            raise UsageError(f"the weights have no '{name}' (but {known}, …): are they those of a CLIP vision transformer? "
+                             f'{advice("")}')
+        array = np.asarray(self.arrays[name])
+        if array.ndim != len(shape) or any(n not in (None, have) for n, have in zip(shape, array.shape)):
+            raise UsageError(f"'{name}' has the shape {array.shape}, not {shape}: the weights are no CLIP vision "
+                             f'transformer\'s, or damaged; {advice("")}')
+        return array.astype(np.float32)
+
+
 def tower(state: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> tuple[Architecture, Any]:
     """Sizes and variables from a state dict by Hugging Face's names; `settings` may tell the heads, else they are 64 wide."""
-    take = functools.partial(_take, state)
-    patches = take('embeddings.patch_embedding.weight', None, None, None, None)
+    read = Weights(state)
+    patches = read.take('embeddings.patch_embedding.weight', None, None, None, None)
     d, channels, patch, _ = patches.shape
-    positions = take('embeddings.position_embedding.weight', None, d)
-    hidden = take('encoder.layers.0.mlp.fc1.weight', None, d).shape[0]
+    positions = read.take('embeddings.position_embedding.weight', None, d)
+    hidden = read.take('encoder.layers.0.mlp.fc1.weight', None, d).shape[0]
     arch = Architecture(image_size=round((len(positions) - 1) ** 0.5) * patch, channels=channels, patch=patch, width=d,
                         layers=depth(state), heads=settings.get('num_attention_heads') or max(1, d // 64), hidden=hidden)
     return arch, {'params': {
-        'patch': {'kernel': patches.transpose(2, 3, 1, 0)}, 'class_token': take('embeddings.class_embedding', d),
-        'positions': take('embeddings.position_embedding.weight', arch.tokens, d), 'norm_before': _norm(take, 'pre_layrnorm', d),
-        'blocks': blocks(state, d, arch.heads, hidden), 'norm_after': _norm(take, 'post_layernorm', d)}}
+        'patch': {'kernel': patches.transpose(2, 3, 1, 0)}, 'class_token': read.take('embeddings.class_embedding', d),
+        'positions': read.take('embeddings.position_embedding.weight', arch.tokens, d), 'norm_before': read.norm('pre_layrnorm', d),
+        'blocks': blocks(read, d, arch.heads, hidden), 'norm_after': read.norm('post_layernorm', d)}}
 
 
 def depth(state: Iterable[str]) -> int:
@@ -164,41 +184,18 @@ def depth(state: Iterable[str]) -> int:
     return 1 + max((int(name.split('.')[2]) for name in state if name.startswith('encoder.layers.')), default=-1)
 
 
-def blocks(state: Mapping[str, np.ndarray], d: int, heads: int, hidden: int) -> Any:
+def blocks(read: Weights, d: int, heads: int, hidden: int) -> Any:
     """The blocks' parameters, stacked."""
-    take, size = functools.partial(_take, state), d // heads
+    size = d // heads
 
     def block(i: int) -> dict[str, Any]:
         name = f'encoder.layers.{i}'
-        qkv = [_linear(take, f'{name}.self_attn.{part}_proj', d, d) for part in 'qkv']
-        out = _linear(take, f'{name}.self_attn.out_proj', d, d)
-        return {'norm1': _norm(take, f'{name}.layer_norm1', d), 'norm2': _norm(take, f'{name}.layer_norm2', d),
-                'qkv': {'kernel': np.stack([part['kernel'].reshape(d, heads, size) for part in qkv], 1),
-                        'bias': np.stack([part['bias'].reshape(heads, size) for part in qkv])},
-                'out': out | {'kernel': out['kernel'].reshape(heads, size, d)},
-                'mlp': {'fc1': _linear(take, f'{name}.mlp.fc1', d, hidden), 'fc2': _linear(take, f'{name}.mlp.fc2', hidden, d)}}
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *map(block, range(depth(state))))
-
-
-def _take(state: Mapping[str, np.ndarray], name: str, *shape: int | None) -> np.ndarray:
-    """A tensor in float32; None in `shape` stands for any size."""
-    if name not in state:
-        known = ', '.join(list(state)[:3])
-        raise UsageError(f"the weights have no '{name}' (but {known}, …): are they those of a CLIP vision transformer? "
-                         f'{advice("")}')
-    array = np.asarray(state[name])
-    if array.ndim != len(shape) or any(n not in (None, have) for n, have in zip(shape, array.shape)):
-        raise UsageError(f"'{name}' has the shape {array.shape}, not {shape}: the weights are no CLIP vision "
-                         f'transformer\'s, or damaged; {advice("")}')
-    return array.astype(np.float32)
-
-
-def _norm(take: Callable, name: str, d: int) -> dict[str, np.ndarray]:
-    return {'scale': take(f'{name}.weight', d), 'bias': take(f'{name}.bias', d)}
-
-
-def _linear(take: Callable, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
-    return {'kernel': take(f'{name}.weight', outputs, inputs).T, 'bias': take(f'{name}.bias', outputs)}
+        qkv = [read.linear(f'{name}.self_attn.{part}_proj', d, (heads, size)) for part in 'qkv']
+        return {'norm1': read.norm(f'{name}.layer_norm1', d), 'norm2': read.norm(f'{name}.layer_norm2', d),
+                'qkv': {'kernel': np.stack([part['kernel'] for part in qkv], 1), 'bias': np.stack([part['bias'] for part in qkv])},
+                'out': read.linear(f'{name}.self_attn.out_proj', (heads, size), d),
+                'mlp': {'fc1': read.linear(f'{name}.mlp.fc1', d, hidden), 'fc2': read.linear(f'{name}.mlp.fc2', hidden, d)}}
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *map(block, range(depth(read.arrays))))
 
 
 def class_weights(weights: str, names: Sequence[str]) -> tuple[np.ndarray | None, str]:
@@ -217,15 +214,15 @@ def class_weights(weights: str, names: Sequence[str]) -> tuple[np.ndarray | None
     except ImportError:
         return None, "tokenizers is not installed: pip install 's4jax[hub]'"
     state = {name.removeprefix('text_model.'): array for name, array in state.items()}
-    take, known = functools.partial(_take, state), settings(path, 'text_config')
-    embedding = take('embeddings.token_embedding.weight', None, None)
+    read, known = Weights(state), settings(path, 'text_config')
+    embedding = read.take('embeddings.token_embedding.weight', None, None)
     vocabulary, d = embedding.shape
-    positions = take('embeddings.position_embedding.weight', None, d)
-    hidden = take('encoder.layers.0.mlp.fc1.weight', None, d).shape[0]
+    positions = read.take('embeddings.position_embedding.weight', None, d)
+    hidden = read.take('encoder.layers.0.mlp.fc1.weight', None, d).shape[0]
     heads = known.get('num_attention_heads') or max(1, d // 64)
     text = TextTower(vocabulary, len(positions), d, depth(state), heads, hidden)
-    variables = {'params': {'embedding': embedding, 'positions': positions, 'blocks': blocks(state, d, heads, hidden),
-                            'norm_after': _norm(take, 'final_layer_norm', d)}}
+    variables = {'params': {'embedding': embedding, 'positions': positions, 'blocks': blocks(read, d, heads, hidden),
+                            'norm_after': read.norm('final_layer_norm', d)}}
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(path.parent / TOKENIZER))
     except Exception:      # the library has no type of its own for it
@@ -235,6 +232,6 @@ def class_weights(weights: str, names: Sequence[str]) -> tuple[np.ndarray | None
     ids = [tokenizer.encode(PROMPT.format(name.replace('_', ' '))).ids for name in names]
     tokens = np.array([row + [0] * (len(positions) - len(row)) for row in ids], np.int32)      # what follows a text is not seen
     states = jax.jit(text.apply)(variables, tokens, np.array([len(row) - 1 for row in ids]))
-    texts = np.asarray(states) @ take('text_projection.weight', None, d).T
+    texts = np.asarray(states) @ read.take('text_projection.weight', None, d).T
     texts = texts / np.linalg.norm(texts, axis=1, keepdims=True)
-    return take('visual_projection.weight', texts.shape[1], None).T @ texts.T, f'the names of the classes in "{PROMPT}"'
+    return read.take('visual_projection.weight', texts.shape[1], None).T @ texts.T, f'the names of the classes in "{PROMPT}"'
