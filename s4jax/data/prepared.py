@@ -130,7 +130,7 @@ def _fill(directory: pathlib.Path, items: Items, identity: dict, stop: Callable[
     with _disk_errors(directory):
         images, rows = _arrays(directory, items, identity)
         unreadable = _decode_all(items, images, rows, stop)
-        _write(directory / 'names.json', items.names)
+        fold.write_bytes(directory / 'names.json', json.dumps(items.names).encode())
         listed = ''.join(f'{name}\t{reason}\n' for name, reason in unreadable.items())
         (directory / 'unreadable.txt').write_text(listed)
         if len(unreadable) > UNREADABLE * len(items):
@@ -138,7 +138,7 @@ def _fill(directory: pathlib.Path, items: Items, identity: dict, stop: Callable[
                              f'{told(unreadable)}; all are listed in {directory / "unreadable.txt"}: mend or remove them')
         about = {'identity': identity, 'class_names': items.class_names, 'digest': summary(items.class_names, rows),
                  'unreadable': unreadable}
-        _write(directory / 'about.json', about)
+        fold.write_bytes(directory / 'about.json', json.dumps(about).encode())
     return about
 
 
@@ -160,15 +160,9 @@ def _arrays(directory: pathlib.Path, items: Items, identity: dict) -> tuple[np.n
     rows['label'] = -1
     rows['split'] = np.repeat([SPLITS.index(name) for name in items.counts], list(items.counts.values()))
     rows.flush()
-    _write(directory / 'begun.json', identity)
+    # on every host: each may have a disk of its own
+    fold.write_bytes(directory / 'begun.json', json.dumps(identity).encode())
     return images, rows
-
-
-def _write(path: pathlib.Path, value: object) -> None:
-    """As `fold.write_json`, but on every host: each may have a disk of its own."""
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)
 
 
 def _decode_all(items: Items, images: np.ndarray, rows: np.ndarray, stop: Callable[[], bool]) -> dict[str, str]:
