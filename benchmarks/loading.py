@@ -16,12 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from s4jax import data, elastic, mesh, seeds, train
+from s4jax import data, elastic
 from s4jax.data import augment
 from s4jax.data.prepared import ROW, Prepared
 from s4jax.models import FAMILIES
+from s4jax.runtime import mesh, seeds
+from s4jax.training.recipe import Recipe
+from s4jax.training.step import initial_state, make_step
 
-STORED = {32: 50_000, 64: 20_000, 256: 4_000}      # storage size: images in the file
+STORED = {32: 50_000, 64: 20_000, 256: 4_000}  # storage size: images in the file
 SMALLEST = dict(embed_dim=336, depth=12, num_heads=(2,) * 12, mlp_ratio=(3.5,) * 12)
 PIXELS = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -29,35 +32,67 @@ PIXELS = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 def stored_split(directory: pathlib.Path, size: int, classes: int) -> data.Split:
     """Images of noise in a memory-mapped file, all of them one split."""
     count = STORED[size]
-    images = np.lib.format.open_memmap(directory / f'{size}.npy', 'w+', np.uint8, (count, size, size, 3))
+    images = np.lib.format.open_memmap(
+        directory / f'{size}.npy', 'w+', np.uint8, (count, size, size, 3)
+    )
     block = np.random.default_rng(0).integers(0, 256, (1000, size, size, 3), np.uint8)
     for start in range(0, count, len(block)):
-        images[start:start + len(block)] = block[:count - start]
+        images[start : start + len(block)] = block[: count - start]
     images.flush()
     rows = np.zeros(count, ROW)
     rows['label'] = np.arange(count) % classes
-    return data.Split(Prepared(tuple(map(str, range(classes))), np.load(directory / f'{size}.npy', mmap_mode='r'), rows, ''),
-                      np.arange(count))
+    return data.Split(
+        Prepared(
+            tuple(map(str, range(classes))),
+            np.load(directory / f'{size}.npy', mmap_mode='r'),
+            rows,
+            '',
+        ),
+        np.arange(count),
+    )
 
 
 def step_call(split: data.Split, batch: int, image_size: int, augmented: bool, dtype):
     """A call that runs one training step on images that are on the device already."""
     family, classes = FAMILIES['vit'], len(split.prepared.class_names)
-    arch = family.architecture(SMALLEST, image_size=image_size, patch=16 if image_size >= 64 else 4, channels=3, classes=classes,
-                               head_dim=64)
+    arch = family.architecture(
+        SMALLEST,
+        image_size=image_size,
+        patch=16 if image_size >= 64 else 4,
+        channels=3,
+        classes=classes,
+        head_dim=64,
+    )
     model, devices = family.Model(arch, dtype), mesh.create()
     recipe = dict(classes=classes, image_size=image_size, shards=devices.size, **PIXELS)
-    plain = {} if augmented else dict(crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0)
-    tx = train.Recipe(epochs=1, batch_size=batch, lr=1e-3).optimizer(100 * batch, family.decays)
-    step = train.make_step(model, tx, lambda key, b: augment.train_batch(key, b['images'], b['labels'], **recipe, **plain),
-                           seeds.key(0), devices)
-    held = {'state': mesh.replicate(devices, train.initial_state(
-        model, jnp.zeros((1, image_size, image_size, 3)), tx, seeds.key(1)))}
-    inputs, sizes = mesh.shard(devices, data.Batches(split, batch, 0)(0)), elastic.fixed(family.sizes_of(arch))
+    plain = (
+        {}
+        if augmented
+        else dict(crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0)
+    )
+    tx = Recipe(epochs=1, batch_size=batch, lr=1e-3).optimizer(100 * batch, family.decays)
+    step = make_step(
+        model,
+        tx,
+        lambda key, b: augment.train_batch(key, b['images'], b['labels'], **recipe, **plain),
+        seeds.key(0),
+        devices,
+    )
+    held = {
+        'state': mesh.replicate(
+            devices,
+            initial_state(model, jnp.zeros((1, image_size, image_size, 3)), tx, seeds.key(1)),
+        )
+    }
+    inputs, sizes = (
+        mesh.shard(devices, data.Batches(split, batch, 0)(0)),
+        elastic.fixed(family.sizes_of(arch)),
+    )
 
     def call():
         held['state'], loss = step(held['state'], sizes, inputs)
         return loss
+
     return call
 
 
@@ -76,19 +111,33 @@ def loader_rate(split: data.Split, batch: int, seconds: float = 3) -> float:
 def measure(batch: int, image_size: int, rounds: int, dtype) -> None:
     with tempfile.TemporaryDirectory() as directory:
         splits = {size: stored_split(pathlib.Path(directory), size, 100) for size in STORED}
-        seconds = timing.interleaved({name: step_call(splits[64], batch, image_size, name == 'augmented', dtype)
-                                      for name in ('plain', 'augmented')}, rounds)
+        seconds = timing.interleaved(
+            {
+                name: step_call(splits[64], batch, image_size, name == 'augmented', dtype)
+                for name in ('plain', 'augmented')
+            },
+            rounds,
+        )
         steps = {name: batch / taken for name, taken in seconds.items()}
         print(f'batch {batch}, model input {image_size}; {timing.machine()}')
         print('step: ' + ', '.join(f'{rate:,.1f} img/s {name}' for name, rate in steps.items()))
-        print(f'{"stored":>7}{"loader img/s":>14}' + ''.join(f'{"over " + name:>16}' for name in steps))
+        print(
+            f'{"stored":>7}{"loader img/s":>14}'
+            + ''.join(f'{"over " + name:>16}' for name in steps)
+        )
         for size, split in splits.items():
             loader = loader_rate(split, batch)
-            print(f'{size:>7}{loader:>14,.0f}' + ''.join(f'{loader / rate:>16,.0f}' for rate in steps.values()), flush=True)
+            print(
+                f'{size:>7}{loader:>14,.0f}'
+                + ''.join(f'{loader / rate:>16,.0f}' for rate in steps.values()),
+                flush=True,
+            )
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--image-size', type=int, default=224)
     parser.add_argument('--rounds', type=int, default=2)

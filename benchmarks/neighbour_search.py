@@ -14,10 +14,11 @@ import time
 import numpy as np
 
 from benchmarks import timing
-from s4jax import explore
-from s4jax.budget import Budget
 from s4jax.models import vit
-from s4jax.space import Dimension, SearchSpace
+from s4jax.search.budget import Budget
+from s4jax.search.neighbours import candidates, search
+from s4jax.search.space import Dimension, SearchSpace
+from s4jax.search.start import start
 
 GRADIENTS = {
     'positive': lambda rng, n: np.abs(rng.normal(size=n)),
@@ -30,9 +31,15 @@ GRADIENTS = {
 
 def space_of(segments: int) -> SearchSpace:
     dimensions = [Dimension('embed_dim', 336, 384, 24, floor=24)]
-    for name, lower, upper, step in (('depth', 2, 4, 1), ('num_heads', 4, 14, 2), ('mlp_ratio', 3.0, 4.0, 0.5)):
-        dimensions += [Dimension(f'{name}_{s}', lower, upper + step * (s % 3), step, per_block=name != 'depth')
-                       for s in range(1, segments + 1)]
+    for name, lower, upper, step in (
+        ('depth', 2, 4, 1),
+        ('num_heads', 4, 14, 2),
+        ('mlp_ratio', 3.0, 4.0, 0.5),
+    ):
+        dimensions += [
+            Dimension(f'{name}_{s}', lower, upper + step * (s % 3), step, per_block=name != 'depth')
+            for s in range(1, segments + 1)
+        ]
     return SearchSpace(tuple(dimensions), vit.stages(tuple(d.name for d in dimensions)))
 
 
@@ -57,30 +64,38 @@ def timed(call, *arguments) -> float:
 def budgets(space: SearchSpace, fractions: tuple[float, ...]) -> list[Budget]:
     """Each fraction of the current size, of the parameters alone and of parameters and MACs."""
     now = Size()(space)
-    return [Budget(tuple((name, fraction * now[name]) for name in names))
-            for fraction, names in itertools.product(fractions, (('params',), ('params', 'macs')))]
+    return [
+        Budget(tuple((name, fraction * now[name]) for name in names))
+        for fraction, names in itertools.product(fractions, (('params',), ('params', 'macs')))
+    ]
 
 
 def measure(segments: int, seeds: int) -> None:
     space, size, searched, started = space_of(segments), Size(), [], []
     n = len(space.dimensions)
-    for budget, draw, seed in itertools.product(budgets(space, (1.001, 1.03, 0.95)), GRADIENTS.values(), range(seeds)):
+    for budget, draw, seed in itertools.product(
+        budgets(space, (1.001, 1.03, 0.95)), GRADIENTS.values(), range(seeds)
+    ):
         z = tuple(draw(np.random.default_rng(seed), n))
-        searched.append(timed(explore.search, space, budget, size, z))
+        searched.append(timed(search, space, budget, size, z))
     costed, size.asked = size.asked / len(searched), 0
     for budget in budgets(space, (0.95, 0.85, 0.7, 0.5, 0.4, 0.3)):
         before = size.asked
-        started.append((timed(explore.start, space, budget, size, 'project'), size.asked - before))
-    listing = timed(explore.candidates, space, budget, size, z) if n <= 7 else None
+        started.append((timed(start, space, budget, size, 'project'), size.asked - before))
+    listing = timed(candidates, space, budget, size, z) if n <= 7 else None
     ratio = f'{statistics.median(searched) / listing:.3f}' if listing else '-'
-    print(f'{n:>2}{3 ** n - 1:>12,}{statistics.median(searched):>11.3f}{max(searched):>9.3f}{costed:>9.0f}{ratio:>12}'
-          f'{statistics.median(t for t, _ in started):>13.3f}{max(started)[0]:>9.3f}{max(c for _, c in started):>9}',
-          flush=True)
+    print(
+        f'{n:>2}{3**n - 1:>12,}{statistics.median(searched):>11.3f}{max(searched):>9.3f}{costed:>9.0f}{ratio:>12}'
+        f'{statistics.median(t for t, _ in started):>13.3f}{max(started)[0]:>9.3f}{max(c for _, c in started):>9}',
+        flush=True,
+    )
 
 
 if __name__ == '__main__':
     print(timing.machine())
-    print(f'{"n":>2}{"neighbours":>12}{"search: s":>11}{"worst":>9}{"costed":>9}{"/ listing":>12}'
-          f'{"start: s":>13}{"worst":>9}{"costed":>9}')
+    print(
+        f'{"n":>2}{"neighbours":>12}{"search: s":>11}{"worst":>9}{"costed":>9}{"/ listing":>12}'
+        f'{"start: s":>13}{"worst":>9}{"costed":>9}'
+    )
     for count in range(1, 6):
         measure(count, seeds=2)

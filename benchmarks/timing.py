@@ -26,7 +26,7 @@ def matmul_rate(dtype=jnp.float32, size: int | None = None) -> float:
     size = size or (2048 if jax.default_backend() == 'cpu' else 8192)
     a = jnp.ones((size, size), dtype)
     multiply = jax.jit(jnp.matmul)
-    return 2 * size ** 3 / interleaved({'matmul': lambda: multiply(a, a)}, 7)['matmul']
+    return 2 * size**3 / interleaved({'matmul': lambda: multiply(a, a)}, 7)['matmul']
 
 
 def machine() -> str:
@@ -35,5 +35,8 @@ def machine() -> str:
     import platform
 
     import flax
-    return (f'{jax.devices()[0].device_kind} × {jax.device_count()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
-            f'jax {jax.__version__}, flax {flax.__version__}')
+
+    return (
+        f'{jax.devices()[0].device_kind} × {jax.device_count()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
+        f'jax {jax.__version__}, flax {flax.__version__}'
+    )

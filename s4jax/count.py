@@ -20,8 +20,12 @@ def count(row: dict) -> dict[str, int]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m s4jax.count', description=__doc__)
-    parser.add_argument('--architecture', required=True, type=pathlib.Path,
-                        help='a JSON file with one architecture or a list of them')
+    parser.add_argument(
+        '--architecture',
+        required=True,
+        type=pathlib.Path,
+        help='a JSON file with one architecture or a list of them',
+    )
     path = parser.parse_args(arguments).architecture
     try:
         try:

@@ -2,25 +2,12 @@
 
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from runs import LESS_CARE, ORACLES, command, run
 
-# compiled with less care: the programs of the tests run for seconds, and compiling them is what the tests wait for
-LESS_CARE = '--xla_backend_optimization_level=0'
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {LESS_CARE}'.strip()
-
-ROOT = pathlib.Path(__file__).parents[1]
-ORACLES = pathlib.Path(__file__).parent / 'oracles'
-TINY = {      # the demo in miniature: every stage, a handful of steps each
-    'supernet.epochs': 1, 'retrain.epochs': 1, 'supernet.warmup_epochs': 0.5, 'retrain.warmup_epochs': 0.5,
-    'explore.iterations': 1, 'explore.pairs': 3, 'evolve.population': 6, 'evolve.generations': 2, 'evolve.parents': 3,
-    'evolve.mutations': 2, 'evolve.crossovers': 1, 'evaluate.architectures': 8, 'checkpoint.save_every': 4,
-    'checkpoint.log_every': 2, 'space.depth.lower': 1, 'space.depth.upper': 2, 'baseline.depth': 2, 'budget.params': 32e3,
-}
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -38,17 +25,6 @@ def autoformer():
 @pytest.fixture(scope='session')
 def vit_rows():
     return json.loads((ORACLES / 'vit_counts.json').read_text())
-
-
-def command(workdir, config='configs/digits.py', base=TINY, **overrides):
-    """The command line of a tiny run; `overrides` are keys of the config with dots as double underscores."""
-    values = base | {name.replace('__', '.'): value for name, value in overrides.items()}
-    return [sys.executable, '-m', 's4jax.main', f'--config={config}', f'--workdir={workdir}',
-            *(f'--config.{name}={value}' for name, value in values.items())]
-
-
-def run(arguments, timeout=900, **environment):
-    return subprocess.run(arguments, cwd=ROOT, env=os.environ | environment, timeout=timeout, capture_output=True, text=True)
 
 
 @pytest.fixture(scope='session')

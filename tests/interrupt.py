@@ -12,8 +12,9 @@ import signal
 import sys
 import threading
 
-from s4jax import fold, main
-from s4jax.progress import Progress
+from s4jax import main
+from s4jax.models.clip import features
+from s4jax.runtime.progress import Progress
 
 
 def end(number=signal.SIGKILL):
@@ -38,12 +39,14 @@ def at_stage(name, fraction, number):
     def counted(self, work):
         soon(work, self._total)
         reached(self, work)
+
     Progress.stage, Progress.reached = watched, counted
 
 
 def at_save(count):
     seen = set()
     for function in ('rename', 'replace'):
+
         def moved(source, target, *args, real=getattr(os, function), **kwargs):
             name = os.path.basename(str(source))
             if 'orbax-checkpoint-tmp' in name and name.split('.')[0].isdigit():
@@ -51,18 +54,20 @@ def at_save(count):
                 if len(seen) == count:
                     end()
             return real(source, target, *args, **kwargs)
+
         setattr(os, function, moved)
 
 
 def at_features(count):
-    write = fold.write_bytes
+    write = features.write_bytes
 
     def counted(path, *pieces, seen=[]):
         seen += [path] * (path.suffix == '.bin')
         if len(seen) == count:
             end()
         write(path, *pieces)
-    fold.write_bytes = counted
+
+    features.write_bytes = counted
 
 
 if __name__ == '__main__':

@@ -1,36 +1,12 @@
 """Killed anywhere and run again = never killed: weights, moves, population, report, to the byte."""
 
-import hashlib
 import random
 import signal
 
 import pytest
-
-from conftest import ROOT, command, run
-from s4jax.report import NOT_COMPARED
+from runs import command, interrupted, run, same
 
 STAGES = ['supernet_0', 'explore_0', 'supernet_1', 'evolve', 'retrain', 'baseline', 'test']
-
-
-def interrupted(moment, workdir, *config, **overrides):
-    arguments = command(workdir, *config, **overrides)
-    return run([arguments[0], str(ROOT / 'tests' / 'interrupt.py'), moment, *arguments[3:]], PYTHONPATH=str(ROOT))
-
-
-def hashes(workdir):
-    """Every file but the checkpoints (Orbax writes its own times into them; the stages hold their digests)."""
-    found = {}
-    for path in sorted(workdir.rglob('*')):
-        name = path.relative_to(workdir)
-        if path.is_file() and name.parts[0] not in ('checkpoints', *NOT_COMPARED):
-            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-def same(workdir, reference):
-    ours, theirs = hashes(workdir), hashes(reference)
-    assert {'result.json', 'report.html', 'journal.jsonl', 'stages/evolve.json', 'metrics/retrain.jsonl'} <= set(theirs)
-    assert ours == theirs
 
 
 @pytest.mark.slow
@@ -40,10 +16,10 @@ def test_a_run_interrupted_in_every_stage_ends_as_one_that_was_not(tiny_run, tmp
     workdir, (whole, stdout) = tmp_path / 'run', tiny_run
     rng = random.SystemRandom()
     moments = ['save:1', *(f'stage:{stage}:{rng.uniform(0, 0.5):.3f}:SIGKILL' for stage in STAGES)]
-    moments.insert(2, 'save:1')            # the next of the same stage: its first checkpoints are there now
+    moments.insert(2, 'save:1')  # the next of the same stage: its first checkpoints are there now
     moments.insert(4, 'stage:explore_0:0.3:SIGINT')
     moments.insert(5, 'stage:supernet_1:0.3:SIGTERM')
-    print('moments:', moments)            # told where the test fails
+    print('moments:', moments)  # told where the test fails
     for n, moment in enumerate(moments):
         number = getattr(signal, moment.rpartition(':')[2], signal.SIGKILL)
         ended = interrupted(moment, workdir)
@@ -51,18 +27,31 @@ def test_a_run_interrupted_in_every_stage_ends_as_one_that_was_not(tiny_run, tmp
             assert ended.returncode == -number, (moment, ended.stderr)
         else:
             assert ended.returncode == 128 + number, (moment, ended.stderr)
-            assert f'stopped and saved in {workdir}; to go on, run the same command again' in ended.stderr
+            assert (
+                f'stopped and saved in {workdir}; to go on, run the same command again'
+                in ended.stderr
+            )
             assert 'Traceback' not in ended.stderr
         if moment.startswith('save'):
-            assert list(workdir.glob('checkpoints/*/*.orbax-checkpoint-tmp*')), 'not in the middle of a save'
+            assert list(workdir.glob('checkpoints/*/*.orbax-checkpoint-tmp*')), (
+                'not in the middle of a save'
+            )
         if n == 0:
-            assert not [path for path in workdir.glob('checkpoints/supernet_0/*') if path.name.isdigit()]
-    newest = max((workdir / 'checkpoints' / 'retrain').glob('[0-9]*'), key=lambda path: int(path.name))
-    victim = max((path for path in newest.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size)
+            assert not [
+                path for path in workdir.glob('checkpoints/supernet_0/*') if path.name.isdigit()
+            ]
+    newest = max(
+        (workdir / 'checkpoints' / 'retrain').glob('[0-9]*'), key=lambda path: int(path.name)
+    )
+    victim = max(
+        (path for path in newest.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size
+    )
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    (workdir / 'stages' / 'test.json').unlink(missing_ok=True)      # killed after it: the weights must be needed again
+    (workdir / 'stages' / 'test.json').unlink(
+        missing_ok=True
+    )  # killed after it: the weights must be needed again
     done = run(command(workdir))
     assert done.returncode == 0, done.stderr
     assert f'{newest} is damaged' in done.stderr

@@ -5,23 +5,41 @@ Randomness is drawn for the global batch from the key passed, so it does not mat
 """
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from s4jax.data import randaugment
 from s4jax.errors import UsageError
 
-TRIES = 10                      # for a box that fits, in cropping and erasing, as in timm
-ERASED_AREA = (0.02, 1 / 3)     # of the image
-ERASED_RATIO = (0.3, 1 / 0.3)   # height to width
-SPARE_NOISE = 2 ** 16           # normal numbers drawn for a batch beyond those that erase one whole image
+TRIES = 10  # for a box that fits, in cropping and erasing, as in timm
+ERASED_AREA = (0.02, 1 / 3)  # of the image
+ERASED_RATIO = (0.3, 1 / 0.3)  # height to width
+SPARE_NOISE = 2**16  # normal numbers drawn for a batch beyond those that erase one whole image
 
 
-def train_batch(key, images, labels, *, classes, image_size, mean, std,
-                crop='resized', scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), padding=0, flip=True,
-                rand_augment='m9-mstd0.5-inc1',
-                erasing=0.25, mixup=0.8, cutmix=1.0, switch=0.5, smoothing=0.1, shards=1):
+def train_batch(
+    key,
+    images,
+    labels,
+    *,
+    classes,
+    image_size,
+    mean,
+    std,
+    crop='resized',
+    scale=(0.08, 1.0),
+    ratio=(3 / 4, 4 / 3),
+    padding=0,
+    flip=True,
+    rand_augment='m9-mstd0.5-inc1',
+    erasing=0.25,
+    mixup=0.8,
+    cutmix=1.0,
+    switch=0.5,
+    smoothing=0.1,
+    shards=1,
+):
     """uint8 images (B, H, W, C), int labels (B,) -> float32 images (B, S, S, C), soft targets (B, classes).
 
     crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, bordered by
@@ -41,8 +59,10 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
     elif crop in ('pad', 'none'):
         border = padding if crop == 'pad' else 0
         moves = jax.random.randint(crop_key, (2, batch), -border, border + 1)
-        rows, columns = (_moved(resize_weights(size, image_size, 0, size), by)
-                         for size, by in ((height, moves[0]), (width, moves[1])))
+        rows, columns = (
+            _moved(resize_weights(size, image_size, 0, size), by)
+            for size, by in ((height, moves[0]), (width, moves[1]))
+        )
     else:
         raise UsageError(f"crop='{crop}' is not known: write 'resized', 'pad' or 'none'")
     if flip:
@@ -51,7 +71,7 @@ def train_batch(key, images, labels, *, classes, image_size, mean, std,
     planes = resample(images, rows, columns)
 
     if policy:
-        fill = np.minimum(255, np.round(255 * np.asarray(mean)))   # what a warp uncovers
+        fill = np.minimum(255, np.round(255 * np.asarray(mean)))  # what a warp uncovers
         planes = randaugment.rand_augment(policy_key, planes, policy, fill, shards)
     pixels = normalise(jnp.moveaxis(planes, 1, -1), mean, std)
     if erasing:
@@ -76,7 +96,7 @@ def eval_batch(images, *, image_size, mean, std, crop_fraction=1.0):
     def weights(size):
         resized = int(short * size / min(height, width))
         first = round((resized - image_size) / 2)
-        return resize_weights(size, resized, 0, size)[first:first + image_size]
+        return resize_weights(size, resized, 0, size)[first : first + image_size]
 
     if (height, width) != (image_size, image_size) or short != image_size:
         each = lambda weights: jnp.broadcast_to(weights, (batch, *weights.shape))
@@ -93,15 +113,23 @@ def normalise(images, mean, std):
 def random_box(key, batch, height, width, scale, ratio):
     """top, left, height, width (B,) int32, as torchvision's RandomResizedCrop: the first of 10 that fits."""
     shape_key, place_key = jax.random.split(key)
-    tall, wide = _random_sizes(shape_key, batch, height * width, scale, ratio)   # ratio: width to height
-    fits, wide, tall = _first((wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall)
+    tall, wide = _random_sizes(
+        shape_key, batch, height * width, scale, ratio
+    )  # ratio: width to height
+    fits, wide, tall = _first(
+        (wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall
+    )
     # where none of them does: the centre, as much of it as the ratio allows
     most_wide = round(height * ratio[1]) if width / height > ratio[1] else width
     most_tall = round(width / ratio[0]) if width / height < ratio[0] else height
     wide, tall = jnp.where(fits, wide, most_wide), jnp.where(fits, tall, most_tall)
     top, left = _place(place_key, height - tall, width - wide)
-    return (jnp.where(fits, top, (height - most_tall) // 2), jnp.where(fits, left, (width - most_wide) // 2),
-            tall, wide)
+    return (
+        jnp.where(fits, top, (height - most_tall) // 2),
+        jnp.where(fits, left, (width - most_wide) // 2),
+        tall,
+        wide,
+    )
 
 
 def _random_sizes(key, batch, area, scale, ratio):
@@ -147,7 +175,9 @@ def _moved(weights, by):
     """Weights (S, size) as (B, S, size): output pixel i is the old i + by (B,), or black if there is none."""
     size = len(weights)
     source = jnp.arange(size) + by[:, None]
-    return jnp.where(((source >= 0) & (source < size))[..., None], weights[jnp.clip(source, 0, size - 1)], 0)
+    return jnp.where(
+        ((source >= 0) & (source < size))[..., None], weights[jnp.clip(source, 0, size - 1)], 0
+    )
 
 
 def resample(images, rows, columns):
@@ -161,7 +191,9 @@ def resample(images, rows, columns):
     lines = jnp.moveaxis(images, -1, 1).reshape(batch, channels * height, width).astype(jnp.float32)
     planes = product(lines, jnp.swapaxes(columns, 1, 2)).reshape(batch, channels, height, -1)
     # a product per channel: one for all would give lines of all channels, and sorting them costs as much
-    return jnp.stack([product(rows, planes[:, c]).astype(jnp.uint8) for c in range(channels)], axis=1)
+    return jnp.stack(
+        [product(rows, planes[:, c]).astype(jnp.uint8) for c in range(channels)], axis=1
+    )
 
 
 def erase(key, pixels, probability, shards=1):
@@ -189,8 +221,13 @@ def erase(key, pixels, probability, shards=1):
 
 def _box(height, width, top, left, tall, wide):
     """(B, height, width) bool: inside the boxes, each argument (B,)."""
-    within = lambda size, first, length: (jnp.arange(size) >= first) & (jnp.arange(size) < first + length)
-    rows, columns = within(height, top[:, None], tall[:, None]), within(width, left[:, None], wide[:, None])
+    within = lambda size, first, length: (
+        (jnp.arange(size) >= first) & (jnp.arange(size) < first + length)
+    )
+    rows, columns = (
+        within(height, top[:, None], tall[:, None]),
+        within(width, left[:, None], wide[:, None]),
+    )
     return rows[:, :, None] & columns[:, None, :]
 
 
@@ -204,7 +241,9 @@ def mix(key, pixels, targets, mixup, cutmix, switch):
     # where one of them is off its parameter is never used, but must be legal
     alpha = jnp.array([mixup or 1.0, cutmix or 1.0])
     lambdas = jax.random.beta(beta_key, alpha, alpha)
-    use_cutmix = jax.random.bernoulli(switch_key, switch if mixup and cutmix else float(bool(cutmix)))
+    use_cutmix = jax.random.bernoulli(
+        switch_key, switch if mixup and cutmix else float(bool(cutmix))
+    )
 
     side = jnp.sqrt(1 - lambdas[1])
     tall, wide = (height * side).astype(jnp.int32), (width * side).astype(jnp.int32)

@@ -25,7 +25,7 @@ class Archive:
     URL: str
     SIZE: int
     SHA256: str
-    url_infos: dict[str, UrlInfo] = {}      # where TFDS's download manager looks
+    url_infos: dict[str, UrlInfo] = {}  # where TFDS's download manager looks
 
     def __init__(self, **options):
         self.url_infos = {self.URL: UrlInfo(self.SIZE, self.SHA256, self.filename())}
@@ -44,7 +44,7 @@ def members(path: Any) -> Iterator[tuple[str, bytes]]:
                 yield member.name, archive.extractfile(member).read()
 
 
-with tfds.core.registered.skip_registration():      # two of the names are TFDS's own
+with tfds.core.registered.skip_registration():  # two of the names are TFDS's own
 
     class Cifar10(Archive, cifar.Cifar10):
         """CIFAR-10: version, features and order are TFDS's."""
@@ -54,22 +54,40 @@ with tfds.core.registered.skip_registration():      # two of the names are TFDS'
 
         def _split_generators(self, manager) -> dict[str, Examples]:
             facts = self._cifar_info
-            files = {path.removeprefix(facts.prefix): content for path, content in members(manager.download(self.URL))}
+            files = {
+                path.removeprefix(facts.prefix): content
+                for path, content in members(manager.download(self.URL))
+            }
             missing = {*facts.train_files, *facts.test_files, *facts.label_files} - set(files)
             if missing:
                 raise ValueError(f'the archive lacks {", ".join(sorted(missing))}')
             for key, file in zip(facts.label_keys, facts.label_files):
                 self.info.features[key].names = files[file].decode().split()
-            return {'train': self._generate_examples('train_', [files[name] for name in facts.train_files]),
-                    'test': self._generate_examples('test_', [files[name] for name in facts.test_files])}
+            return {
+                'train': self._generate_examples(
+                    'train_', [files[name] for name in facts.train_files]
+                ),
+                'test': self._generate_examples(
+                    'test_', [files[name] for name in facts.test_files]
+                ),
+            }
 
         def _generate_examples(self, prefix: str, files: list[bytes]) -> Examples:
             """One byte a label, then 32×32 bytes a channel."""
             keys = self._cifar_info.label_keys
-            rows = np.concatenate([np.frombuffer(file, np.uint8).reshape(-1, len(keys) + 3072) for file in files])
+            rows = np.concatenate(
+                [np.frombuffer(file, np.uint8).reshape(-1, len(keys) + 3072) for file in files]
+            )
             for index, row in enumerate(rows):
-                image = row[len(keys):].reshape(3, 32, 32).transpose(1, 2, 0)
-                yield index, {'id': f'{prefix}{index:05d}', 'image': Image.fromarray(image), **dict(zip(keys, row[:len(keys)]))}
+                image = row[len(keys) :].reshape(3, 32, 32).transpose(1, 2, 0)
+                yield (
+                    index,
+                    {
+                        'id': f'{prefix}{index:05d}',
+                        'image': Image.fromarray(image),
+                        **dict(zip(keys, row[: len(keys)])),
+                    },
+                )
 
     class Cifar100(Cifar10, cifar.Cifar100):
         """CIFAR-100, with the 100 fine labels as `label`."""
@@ -88,65 +106,125 @@ with tfds.core.registered.skip_registration():      # two of the names are TFDS'
         SIZE, SHA256 = 248100043, '6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821'
 
         def _info(self) -> tfds.core.DatasetInfo:
-            return tfds.core.DatasetInfo(builder=self, homepage='http://cs231n.stanford.edu', features=tfds.features.FeaturesDict({
-                'file_name': tfds.features.Text(), 'image': tfds.features.Image(shape=(None, None, 3)),
-                'label': tfds.features.ClassLabel(num_classes=None)}))
+            return tfds.core.DatasetInfo(
+                builder=self,
+                homepage='http://cs231n.stanford.edu',
+                features=tfds.features.FeaturesDict(
+                    {
+                        'file_name': tfds.features.Text(),
+                        'image': tfds.features.Image(shape=(None, None, 3)),
+                        'label': tfds.features.ClassLabel(num_classes=None),
+                    }
+                ),
+            )
 
         def _split_generators(self, manager) -> dict[str, Examples]:
             path = manager.download(self.URL)
             with zipfile.ZipFile(path) as archive:
-                lines = {name: archive.read(f'tiny-imagenet-200/{name}').decode().splitlines()
-                         for name in ('wnids.txt', 'words.txt', 'val/val_annotations.txt')}
+                lines = {
+                    name: archive.read(f'tiny-imagenet-200/{name}').decode().splitlines()
+                    for name in ('wnids.txt', 'words.txt', 'val/val_annotations.txt')
+                }
                 files = [name for name in archive.namelist() if name.lower().endswith('.jpeg')]
             words = dict(line.split('\t', 1) for line in lines['words.txt'])
             wnids = [line for line in lines['wnids.txt'] if line]
-            names = {wnid: f'{wnid} {words[wnid].split(",")[0]}' for wnid in wnids}      # two classes share a word
+            names = {
+                wnid: f'{wnid} {words[wnid].split(",")[0]}' for wnid in wnids
+            }  # two classes share a word
             self.info.features['label'].names = list(names.values())
             annotated = dict(line.split('\t')[:2] for line in lines['val/val_annotations.txt'])
-            train = [(name, names[name.split('/')[2]]) for name in files if name.split('/')[1] == 'train']
-            test = [(name, names[annotated[name.rpartition('/')[2]]]) for name in files if name.split('/')[1] == 'val']
-            return {'train': self._generate_examples(path, train), 'test': self._generate_examples(path, test)}
+            train = [
+                (name, names[name.split('/')[2]]) for name in files if name.split('/')[1] == 'train'
+            ]
+            test = [
+                (name, names[annotated[name.rpartition('/')[2]]])
+                for name in files
+                if name.split('/')[1] == 'val'
+            ]
+            return {
+                'train': self._generate_examples(path, train),
+                'test': self._generate_examples(path, test),
+            }
 
         def _generate_examples(self, path, files: list[tuple[str, str]]) -> Examples:
             with zipfile.ZipFile(path) as archive:
                 for name, label in files:
-                    yield name, {'file_name': name, 'image': io.BytesIO(archive.read(name)), 'label': label}
+                    yield (
+                        name,
+                        {
+                            'file_name': name,
+                            'image': io.BytesIO(archive.read(name)),
+                            'label': label,
+                        },
+                    )
 
     class Sun397(Archive, tfds.core.GeneratorBasedBuilder):
         """SUN397 in TFDS's 70/10/20 split, its images reduced to 120,000 pixels as there, but by Pillow and not OpenCV."""
 
         VERSION = tfds.core.Version('4.0.0')
-        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='pillow')]      # not 'tfds', whose pixels differ by the codec's rounding
+        BUILDER_CONFIGS = [
+            tfds.core.BuilderConfig(name='pillow')
+        ]  # not 'tfds', whose pixels differ by the codec's rounding
         URL = 'https://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz'
-        SIZE, SHA256 = 39077296924, 'f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec'
+        SIZE, SHA256 = (
+            39077296924,
+            'f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec',
+        )
         PIXELS = 120_000
-        IGNORED = '/c/church/outdoor/sun_bhenjvsvrtumjuri.jpg', '/t/track/outdoor/sun_aophkoiosslinihb.jpg'      # damaged
+        IGNORED = (
+            '/c/church/outdoor/sun_bhenjvsvrtumjuri.jpg',
+            '/t/track/outdoor/sun_aophkoiosslinihb.jpg',
+        )  # damaged
 
         def _info(self) -> tfds.core.DatasetInfo:
             names = tfds.core.tfds_path('image_classification/sun397_labels.txt')
-            return tfds.core.DatasetInfo(builder=self, homepage=self.URL.rpartition('/')[0], features=tfds.features.FeaturesDict({
-                'file_name': tfds.features.Text(), 'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
-                'label': tfds.features.ClassLabel(names_file=names)}))
+            return tfds.core.DatasetInfo(
+                builder=self,
+                homepage=self.URL.rpartition('/')[0],
+                features=tfds.features.FeaturesDict(
+                    {
+                        'file_name': tfds.features.Text(),
+                        'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
+                        'label': tfds.features.ClassLabel(names_file=names),
+                    }
+                ),
+            )
 
         def _split_generators(self, manager) -> dict[str, Examples]:
             path = manager.download(self.URL)
-            return {split: self._generate_examples(path, short) for split, short in (
-                ('train', 'tr'), ('validation', 'va'), ('test', 'te'))}
+            return {
+                split: self._generate_examples(path, short)
+                for split, short in (('train', 'tr'), ('validation', 'va'), ('test', 'te'))
+            }
 
         def _generate_examples(self, path, short: str) -> Examples:
-            listed = tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt').read_text().split()
+            listed = (
+                tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt')
+                .read_text()
+                .split()
+            )
             wanted = set(listed).difference(self.IGNORED)
             for name, content in members(path):
                 name = name.removeprefix('SUN397')
                 if name in wanted:
-                    yield name, {'file_name': name, 'image': self._reduced(content), 'label': name.rpartition('/')[0]}
+                    yield (
+                        name,
+                        {
+                            'file_name': name,
+                            'image': self._reduced(content),
+                            'label': name.rpartition('/')[0],
+                        },
+                    )
 
         def _reduced(self, data: bytes) -> io.BytesIO:
             """As JPEG: under .jpg the archive holds PNG, GIF and BMP, too."""
             image = Image.open(io.BytesIO(data)).convert('RGB')
             factor = (self.PIXELS / (image.width * image.height)) ** 0.5
             if factor < 1:
-                image = image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
+                image = image.resize(
+                    (round(image.width * factor), round(image.height * factor)),
+                    Image.Resampling.BICUBIC,
+                )
             result = io.BytesIO()
             image.save(result, 'JPEG', quality=95)
             result.seek(0)

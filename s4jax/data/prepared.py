@@ -16,17 +16,27 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tqdm
 
-from s4jax import fold
 from s4jax.data.decode import Decoded, Unreadable, decode
 from s4jax.errors import UsageError
+from s4jax.runtime.files import disk_full, read_json, write_bytes
+from s4jax.runtime.signals import Interrupted
 
 SPLITS = ('train', 'validation', 'test')
 # label: -1 until the image is stored, and for one that cannot be read; digest: of the stored pixels
-ROW = np.dtype([('split', 'i1'), ('label', '<i4'), ('height', '<i4'), ('width', '<i4'), ('animated', '?'), ('blank', '?'),
-                ('digest', 'V16')])
-CHUNK = 512            # images between two moments from which an interrupted preparation goes on
-UNREADABLE = 0.01      # the share of images that may be skipped
-FORMAT = 1             # of the prepared files: another one is prepared anew
+ROW = np.dtype(
+    [
+        ('split', 'i1'),
+        ('label', '<i4'),
+        ('height', '<i4'),
+        ('width', '<i4'),
+        ('animated', '?'),
+        ('blank', '?'),
+        ('digest', 'V16'),
+    ]
+)
+CHUNK = 512  # images between two moments from which an interrupted preparation goes on
+UNREADABLE = 0.01  # the share of images that may be skipped
+FORMAT = 1  # of the prepared files: another one is prepared anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +72,17 @@ class Prepared:
 
     def split(self, name: str) -> np.ndarray:
         """The indices of a split's readable images."""
-        return np.flatnonzero((self.rows['split'] == SPLITS.index(name)) & (self.rows['label'] >= 0))
+        return np.flatnonzero(
+            (self.rows['split'] == SPLITS.index(name)) & (self.rows['label'] >= 0)
+        )
 
     def names(self) -> list[str]:
         """What the images are called, by index: paths below the root of a folder."""
-        return json.loads((self.directory / 'names.json').read_text()) if self.directory else list(map(str, range(len(self.rows))))
+        return (
+            json.loads((self.directory / 'names.json').read_text())
+            if self.directory
+            else list(map(str, range(len(self.rows))))
+        )
 
 
 def in_memory(class_names: tuple[str, ...], images: np.ndarray, labels: np.ndarray) -> Prepared:
@@ -77,20 +93,34 @@ def in_memory(class_names: tuple[str, ...], images: np.ndarray, labels: np.ndarr
     return Prepared(class_names, images, rows, summary(class_names, rows))
 
 
-def prepare(directory: pathlib.Path, items: Items, size: int, channels: int, stop: Callable[[], bool] = lambda: False) -> Prepared:
+def prepare(
+    directory: pathlib.Path,
+    items: Items,
+    size: int,
+    channels: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Prepared:
     """The items' images as prepared in `directory`, now or before.
 
     A preparation that was cut off goes on where it was; a second process waits for the first. `stop()` ends it early with
     `fold.Interrupted`. Raises UsageError where more than 1% of the images cannot be read, or there is no room.
     """
     identity = {'format': FORMAT, 'size': size, 'channels': channels, 'source': items.identity}
-    about = _finished(directory, identity)      # first without the lock: the folder may be there to be read only
+    about = _finished(
+        directory, identity
+    )  # first without the lock: the folder may be there to be read only
     if about is None:
         with locked(directory):
             about = _finished(directory, identity) or _fill(directory, items, identity, stop)
     images = np.load(directory / 'images.npy', mmap_mode='r')
-    return Prepared(tuple(about['class_names']), images, np.load(directory / 'rows.npy'), about['digest'], about['unreadable'],
-                    directory)
+    return Prepared(
+        tuple(about['class_names']),
+        images,
+        np.load(directory / 'rows.npy'),
+        about['digest'],
+        about['unreadable'],
+        directory,
+    )
 
 
 @contextlib.contextmanager
@@ -114,14 +144,16 @@ def _disk_errors(path: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise fold.disk_full(path) from None
+            raise disk_full(path) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-            raise UsageError(f'{path} cannot be written ({error.strerror}): set TFDS_DATA_DIR to a folder for prepared data') from None
+            raise UsageError(
+                f'{path} cannot be written ({error.strerror}): set TFDS_DATA_DIR to a folder for prepared data'
+            ) from None
         raise
 
 
 def _finished(directory: pathlib.Path, identity: dict) -> dict | None:
-    about = fold.read_json(directory / 'about.json')
+    about = read_json(directory / 'about.json')
     return about if about and about['identity'] == identity else None
 
 
@@ -130,42 +162,57 @@ def _fill(directory: pathlib.Path, items: Items, identity: dict, stop: Callable[
     with _disk_errors(directory):
         images, rows = _arrays(directory, items, identity)
         unreadable = _decode_all(items, images, rows, stop)
-        fold.write_bytes(directory / 'names.json', json.dumps(items.names).encode())
+        write_bytes(directory / 'names.json', json.dumps(items.names).encode())
         listed = ''.join(f'{name}\t{reason}\n' for name, reason in unreadable.items())
         (directory / 'unreadable.txt').write_text(listed)
         if len(unreadable) > UNREADABLE * len(items):
-            raise UsageError(f'{len(unreadable):,} of {len(items):,} images cannot be read (at most {UNREADABLE:.0%} are skipped): '
-                             f'{told(unreadable)}; all are listed in {directory / "unreadable.txt"}: mend or remove them')
-        about = {'identity': identity, 'class_names': items.class_names, 'digest': summary(items.class_names, rows),
-                 'unreadable': unreadable}
-        fold.write_bytes(directory / 'about.json', json.dumps(about).encode())
+            raise UsageError(
+                f'{len(unreadable):,} of {len(items):,} images cannot be read (at most {UNREADABLE:.0%} are skipped): '
+                f'{told(unreadable)}; all are listed in {directory / "unreadable.txt"}: mend or remove them'
+            )
+        about = {
+            'identity': identity,
+            'class_names': items.class_names,
+            'digest': summary(items.class_names, rows),
+            'unreadable': unreadable,
+        }
+        write_bytes(directory / 'about.json', json.dumps(about).encode())
     return about
 
 
 def _arrays(directory: pathlib.Path, items: Items, identity: dict) -> tuple[np.ndarray, np.ndarray]:
     """The writable arrays of a preparation, begun or to be gone on with. The disk's space is taken at once."""
-    if fold.read_json(directory / 'begun.json') == identity:
-        return tuple(np.load(directory / f'{name}.npy', mmap_mode='r+') for name in ('images', 'rows'))
+    if read_json(directory / 'begun.json') == identity:
+        return tuple(
+            np.load(directory / f'{name}.npy', mmap_mode='r+') for name in ('images', 'rows')
+        )
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     shape = (len(items), identity['size'], identity['size'], identity['channels'])
     wanted = int(np.prod(shape)) + len(items) * ROW.itemsize
     if shutil.disk_usage(directory).free < wanted:
-        raise fold.disk_full(directory, wanted)
+        raise disk_full(directory, wanted)
     images = np.lib.format.open_memmap(directory / 'images.npy', 'w+', np.uint8, shape)
     rows = np.lib.format.open_memmap(directory / 'rows.npy', 'w+', ROW, (len(items),))
-    for name in ('images', 'rows'):      # a page that finds no room when it is written would kill the process
+    for name in (
+        'images',
+        'rows',
+    ):  # a page that finds no room when it is written would kill the process
         with open(directory / f'{name}.npy', 'r+b') as file:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     rows['label'] = -1
-    rows['split'] = np.repeat([SPLITS.index(name) for name in items.counts], list(items.counts.values()))
+    rows['split'] = np.repeat(
+        [SPLITS.index(name) for name in items.counts], list(items.counts.values())
+    )
     rows.flush()
     # on every host: each may have a disk of its own
-    fold.write_bytes(directory / 'begun.json', json.dumps(identity).encode())
+    write_bytes(directory / 'begun.json', json.dumps(identity).encode())
     return images, rows
 
 
-def _decode_all(items: Items, images: np.ndarray, rows: np.ndarray, stop: Callable[[], bool]) -> dict[str, str]:
+def _decode_all(
+    items: Items, images: np.ndarray, rows: np.ndarray, stop: Callable[[], bool]
+) -> dict[str, str]:
     """Fills the rows that have no label yet; returns why some could not be, by name."""
     todo, unreadable = np.flatnonzero(rows['label'] < 0), {}
 
@@ -178,12 +225,21 @@ def _decode_all(items: Items, images: np.ndarray, rows: np.ndarray, stop: Callab
         except OSError as error:
             return error.strerror or str(error)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, tqdm.tqdm(
-            total=len(items), initial=len(items) - len(todo), desc='preparing', unit='img', mininterval=1, file=sys.stderr) as bar:
+    with (
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm.tqdm(
+            total=len(items),
+            initial=len(items) - len(todo),
+            desc='preparing',
+            unit='img',
+            mininterval=1,
+            file=sys.stderr,
+        ) as bar,
+    ):
         for start in range(0, len(todo), CHUNK):
             if stop():
-                raise fold.Interrupted
-            chunk = todo[start:start + CHUNK]
+                raise Interrupted
+            chunk = todo[start : start + CHUNK]
             new = rows[chunk]
             for row, i, result in zip(new, chunk, pool.map(one, chunk)):
                 if isinstance(result, str):
@@ -191,11 +247,19 @@ def _decode_all(items: Items, images: np.ndarray, rows: np.ndarray, stop: Callab
                     continue
                 decoded, label = result
                 images[i] = decoded.pixels
-                row['label'], row['height'], row['width'], row['animated'] = label, decoded.height, decoded.width, decoded.animated
-                row['blank'], row['digest'] = np.ptp(decoded.pixels.reshape(-1, images.shape[-1]), 0).max() == 0, _digest(decoded.pixels)
+                row['label'], row['height'], row['width'], row['animated'] = (
+                    label,
+                    decoded.height,
+                    decoded.width,
+                    decoded.animated,
+                )
+                row['blank'], row['digest'] = (
+                    np.ptp(decoded.pixels.reshape(-1, images.shape[-1]), 0).max() == 0,
+                    _digest(decoded.pixels),
+                )
                 bar.update()
             images.flush()
-            rows[chunk] = new      # only now do they count: their pixels are on the disk
+            rows[chunk] = new  # only now do they count: their pixels are on the disk
             rows.flush()
     return unreadable
 

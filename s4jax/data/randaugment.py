@@ -15,28 +15,54 @@ import re
 from typing import NamedTuple
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from s4jax.errors import UsageError
 
 # In timm's order. The index of an operation is what the arrays `op` below hold; -1 is none at all.
-OPERATIONS = ('autocontrast', 'equalize', 'invert', 'rotate', 'posterize', 'solarize', 'solarize_add',
-              'colour', 'contrast', 'brightness', 'sharpness', 'shear_x', 'shear_y', 'translate_x',
-              'translate_y')
-TABLES = ('autocontrast', 'invert', 'posterize', 'solarize', 'solarize_add', 'contrast', 'brightness')
+OPERATIONS = (
+    'autocontrast',
+    'equalize',
+    'invert',
+    'rotate',
+    'posterize',
+    'solarize',
+    'solarize_add',
+    'colour',
+    'contrast',
+    'brightness',
+    'sharpness',
+    'shear_x',
+    'shear_y',
+    'translate_x',
+    'translate_y',
+)
+TABLES = (
+    'autocontrast',
+    'invert',
+    'posterize',
+    'solarize',
+    'solarize_add',
+    'contrast',
+    'brightness',
+)
 BLENDS = ('colour', 'sharpness')
 SHEARS = ('shear_x', 'shear_y', 'translate_x', 'translate_y')
 INDEX = {name: index for index, name in enumerate(OPERATIONS)}
 
-PROBABILITY = 0.5   # of applying an operation that was drawn (timm's default)
+PROBABILITY = 0.5  # of applying an operation that was drawn (timm's default)
 MAX_MAGNITUDE = 10
-VALUES_AT_ONCE = 2 ** 15, 2 ** 20   # that a primitive works on: fewer are not worth a step, more need memory
+VALUES_AT_ONCE = (
+    2**15,
+    2**20,
+)  # that a primitive works on: fewer are not worth a step, more need memory
 
 
 class Policy(NamedTuple):
     """`layers` operations in a row, each of a magnitude from normal(magnitude, std), cut to [0, 10]."""
+
     magnitude: float
     std: float = 0.0
     layers: int = 2
@@ -49,12 +75,18 @@ def parse_policy(text):
     understood = '-'.join(name + value for name, value in parts.items()) == text
     magnitude, std = float(parts.get('m', -1)), float(parts.get('mstd', 0))
     # timm takes other scales without inc1, and a uniform magnitude where mstd is above 100
-    if not (understood and parts.get('inc') == '1' and parts.get('n', '2').isdigit()
-            and 0 <= magnitude <= MAX_MAGNITUDE and std <= 100):
+    if not (
+        understood
+        and parts.get('inc') == '1'
+        and parts.get('n', '2').isdigit()
+        and 0 <= magnitude <= MAX_MAGNITUDE
+        and std <= 100
+    ):
         raise UsageError(
             f"rand_augment='{text}' is not known: write '' for none, or parts joined by '-' as in "
             f"'m9-mstd0.5-inc1': m and the magnitude (0 to {MAX_MAGNITUDE}), inc1; at will mstd and its "
-            f'standard deviation (else 0), n and the number of operations (else 2)')
+            f'standard deviation (else 0), n and the number of operations (else 2)'
+        )
     return Policy(magnitude, std, int(parts.get('n', '2')))
 
 
@@ -65,8 +97,11 @@ def draw(key, batch, policy):
     op = jax.random.randint(op_key, shape, 0, len(OPERATIONS))
     apply = jax.random.bernoulli(apply_key, PROBABILITY, shape)
     magnitude = policy.magnitude + policy.std * jax.random.normal(magnitude_key, shape)
-    return (jnp.where(apply, op, -1), jnp.clip(magnitude, 0, MAX_MAGNITUDE),
-            jax.random.bernoulli(sign_key, 0.5, shape))
+    return (
+        jnp.where(apply, op, -1),
+        jnp.clip(magnitude, 0, MAX_MAGNITUDE),
+        jax.random.bernoulli(sign_key, 0.5, shape),
+    )
 
 
 def rand_augment(key, images, policy, fill, shards=1):
@@ -98,7 +133,11 @@ def _layer(images, op, magnitude, negate, fill, shards):
         (('equalize',), _equalized, ()),
         (TABLES, _tabled, (op, magnitude, factor)),
         (BLENDS, _blended, (_is(op, ('colour',)), factor)),
-        (SHEARS, functools.partial(_sheared, fill), (_is(op, ('shear_x', 'translate_x')), slope, offset)),
+        (
+            SHEARS,
+            functools.partial(_sheared, fill),
+            (_is(op, ('shear_x', 'translate_x')), slope, offset),
+        ),
         (('rotate',), functools.partial(_rotated, fill), (jnp.cos(angle), jnp.sin(angle))),
     )
     for names, primitive, arguments in primitives:
@@ -121,10 +160,13 @@ def where_needed(needed, share, primitive, images, arguments, shards):
     if batch % shards:
         raise UsageError(f'a batch of {batch} images does not divide over {shards} devices')
     held = batch // shards
-    least, most = (max(1, min(held, values // (shards * int(np.prod(shape))))) for values in VALUES_AT_ONCE)
+    least, most = (
+        max(1, min(held, values // (shards * int(np.prod(shape))))) for values in VALUES_AT_ONCE
+    )
     step = max(least, min(most, round(held * share / 2)))
-    needed, images, arguments = jax.tree.map(lambda a: a.reshape(shards, held, *a.shape[1:]),
-                                             (needed, images, arguments))
+    needed, images, arguments = jax.tree.map(
+        lambda a: a.reshape(shards, held, *a.shape[1:]), (needed, images, arguments)
+    )
 
     # rows that need it come first; the others are `held`, beyond the end: read as the last row, never written
     rows = jnp.sort(jnp.where(needed, jnp.arange(held), held), axis=1)
@@ -151,7 +193,7 @@ def _grey(images):
     if images.shape[1] == 1:
         return images.astype(jnp.int32)
     red, green, blue = (images[:, channel, None].astype(jnp.int32) for channel in range(3))
-    return (19595 * red + 38470 * green + 7471 * blue + 2 ** 15) >> 16
+    return (19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16
 
 
 def _mix(degenerate, images, factor):
@@ -167,7 +209,9 @@ def _look_up(images, tables):
 
 def _equalized(images):
     """Pillow's ImageOps.equalize: the table is the running count of pixels, in steps of 1/255 of them."""
-    counted = lambda plane: jnp.zeros(256, jnp.int32).at[plane.reshape(-1)].add(1, mode='promise_in_bounds')
+    counted = lambda plane: (
+        jnp.zeros(256, jnp.int32).at[plane.reshape(-1)].add(1, mode='promise_in_bounds')
+    )
     histogram = jax.vmap(jax.vmap(counted))(images)
     below = jnp.cumsum(histogram, axis=-1) - histogram
     # the pixels of the brightest level that occurs do not count
@@ -186,7 +230,7 @@ def _tabled(images, op, magnitude, factor):
     pixels = height * width
     mean = (2 * jnp.sum(_grey(images), axis=(2, 3)) + pixels) // (2 * pixels)
     factor = per_image(factor)
-    discarded = per_image(4 + (0.4 * magnitude).astype(jnp.int32))   # bits; all 8 at magnitude 10
+    discarded = per_image(4 + (0.4 * magnitude).astype(jnp.int32))  # bits; all 8 at magnitude 10
     threshold = per_image(256 - jnp.minimum(256, (25.6 * magnitude).astype(jnp.int32)))
     added = per_image((11 * magnitude).astype(jnp.int32))
     tables = {
@@ -200,8 +244,12 @@ def _tabled(images, op, magnitude, factor):
     }
     # a product, not a select: XLA would compute a selected table anew at every pixel that looks it up
     own = jnp.stack([op == INDEX[name] for name in tables], axis=1).astype(jnp.float32)
-    tables = jnp.stack([jnp.broadcast_to(table, (count, channels, 256)) for table in tables.values()], axis=1)
-    chosen = jnp.einsum('nt,ntcv->ncv', own, _level(tables).astype(jnp.float32), precision='highest')
+    tables = jnp.stack(
+        [jnp.broadcast_to(table, (count, channels, 256)) for table in tables.values()], axis=1
+    )
+    chosen = jnp.einsum(
+        'nt,ntcv->ncv', own, _level(tables).astype(jnp.float32), precision='highest'
+    )
     return _look_up(images, chosen.astype(jnp.uint8))
 
 
@@ -220,8 +268,11 @@ def _blended(images, colour, factor):
 def cubic(distance, a):
     """Keys' interpolation kernel, 0 from 2 on. Pillow resizes with a = -0.5 and transforms with a = -1."""
     d = jnp.abs(distance)
-    return jnp.where(d < 1, ((a + 2) * d - (a + 3)) * d * d + 1,
-                     jnp.where(d < 2, (((d - 5) * d + 8) * d - 4) * a, 0))
+    return jnp.where(
+        d < 1,
+        ((a + 2) * d - (a + 3)) * d * d + 1,
+        jnp.where(d < 2, (((d - 5) * d + 8) * d - 4) * a, 0),
+    )
 
 
 def _sheared(fill, images, horizontal, slope, offset):
@@ -229,14 +280,18 @@ def _sheared(fill, images, horizontal, slope, offset):
     horizontal, slope, offset = (a[:, None, None] for a in (horizontal, slope, offset))
     turned = lambda images: jnp.where(horizontal[..., None], jnp.swapaxes(images, 2, 3), images)
     x = jnp.arange(images.shape[-1]) + 0.5
-    return turned(_interpolated(fill, turned(images), x, x[:, None] + slope * x + offset, columns=(1,)))
+    return turned(
+        _interpolated(fill, turned(images), x, x[:, None] + slope * x + offset, columns=(1,))
+    )
 
 
 def _rotated(fill, images, cos, sin):
     """About the centre."""
     cos, sin, half = cos[:, None, None], sin[:, None, None], images.shape[-1] / 2
     x = jnp.arange(images.shape[-1]) + 0.5 - half
-    return _interpolated(fill, images, cos * x - sin * x[:, None] + half, sin * x + cos * x[:, None] + half)
+    return _interpolated(
+        fill, images, cos * x - sin * x[:, None] + half, sin * x + cos * x[:, None] + half
+    )
 
 
 def _interpolated(fill, images, from_x, from_y, columns=(0, 1, 2, 3)):
@@ -250,13 +305,17 @@ def _interpolated(fill, images, from_x, from_y, columns=(0, 1, 2, 3)):
     inside = ((from_x >= 0) & (from_x < size) & (from_y >= 0) & (from_y < size)).reshape(count, -1)
     from_x, from_y = (jnp.clip(a, 0, size).reshape(count, -1) - 0.5 for a in (from_x, from_y))
     left, top = jnp.floor(from_x), jnp.floor(from_y)
-    weights_x, weights_y = ([cubic(t + 1 - i, -1) for i in range(4)] for t in (from_x - left, from_y - top))
+    weights_x, weights_y = (
+        [cubic(t + 1 - i, -1) for i in range(4)] for t in (from_x - left, from_y - top)
+    )
 
     # a read costs more than what is done with it: so a 32-bit word holds 4 rows, and words are read together
     padded = jnp.pad(images, ((0, 0), (0, 0), (2, 3), (2, 2)), mode='edge').astype(jnp.uint32)
-    words = sum(padded[:, :, row:row + size + 2] << (8 * row) for row in range(4))
+    words = sum(padded[:, :, row : row + size + 2] << (8 * row) for row in range(4))
     first = ((top + 1) * (size + 4) + left + 1 + columns[0]).astype(jnp.uint32)
-    read = jax.vmap(jax.vmap(lambda plane, at: lax.dynamic_slice(plane, (at,), (len(columns),)), (None, 0)))
+    read = jax.vmap(
+        jax.vmap(lambda plane, at: lax.dynamic_slice(plane, (at,), (len(columns),)), (None, 0))
+    )
 
     def channel(plane_and_fill):
         plane, outside = plane_and_fill

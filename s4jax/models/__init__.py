@@ -14,7 +14,9 @@ A family named in ENCODERS has models whose inputs are the states of a frozen en
 tokens and the outputs of its last `arch.depth` layers. Its costs are those of what is searched, without the encoder.
 """
 
-from s4jax.models import clip, ladder, shunted, swin, vit
+from s4jax.models import shunted, swin, vit
+from s4jax.models.clip import decoder as ladder
+from s4jax.models.clip import tower as clip
 
 FAMILIES = {
     'shunted': shunted,
@@ -22,7 +24,7 @@ FAMILIES = {
     'vit': vit,
     'clip': ladder,
 }
-ENCODERS = {      # of the families whose inputs are not images but a frozen encoder's states
+ENCODERS = {  # of the families whose inputs are not images but a frozen encoder's states
     'clip': clip,
 }
 COSTS = ('params', 'macs')

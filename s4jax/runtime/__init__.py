@@ -1,0 +1,1 @@
+"""What a run stands on: files, checkpoints, signals, devices and hosts, seeds, progress."""

@@ -1,0 +1,1 @@
+"""The method's own ideas, in NumPy alone: spaces, budgets, exploration, evolution."""
