@@ -16,8 +16,8 @@ from s4jax import data as datasets
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
 from s4jax.models import COSTS, ENCODERS, FAMILIES
-from s4jax.models.clip.features import Features
 from s4jax.models.clip import inputs as encoders
+from s4jax.models.clip.features import Features
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import phase, read_json, write_json
 from s4jax.runtime.progress import SCORING, Progress

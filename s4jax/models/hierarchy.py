@@ -10,7 +10,7 @@ import numpy as np
 from s4jax import elastic
 from s4jax.errors import UsageError
 from s4jax.search.space import Architecture as BaseArchitecture
-from s4jax.search.space import Choices, Stages
+from s4jax.search.space import Choices, Stages, staged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,7 @@ def sizes_of(arch: Architecture) -> Sizes:
 
 def stages(names: tuple[str, ...], usual: Stages) -> Stages:
     """The `usual` stages; or, where there are dimensions `depth_1`, `depth_2`, …, as many stages of as many blocks."""
-    given = sorted(name for name in names if name.startswith('depth_'))
-    return tuple((1, name) for name in given) or usual
+    return tuple((1, name) for name in staged(names, 'depth')) or usual
 
 
 def depths(choices: Choices, usual: Stages) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from s4jax import elastic
 from s4jax.elastic import LayerNorm, Linear, Mlp
 from s4jax.errors import UsageError
 from s4jax.search.space import Architecture as BaseArchitecture
-from s4jax.search.space import Choices, Stages, per_block
+from s4jax.search.space import Choices, Stages, per_block, staged
 
 SEARCHED = ('embed_dim', 'depth', 'num_heads', 'mlp_ratio')
 EPSILON = 1e-5
@@ -64,8 +64,7 @@ class Sizes(NamedTuple):
 
 def stages(names: tuple[str, ...]) -> Stages:
     """One stage of `depth` blocks, or consecutive segments of `depth_1`, `depth_2`, … with dimensions of their own."""
-    segments = [name for name in names if name.startswith('depth_')]
-    return tuple((1, name) for name in segments) or ((1, 'depth'),)
+    return tuple((1, name) for name in staged(names, 'depth')) or ((1, 'depth'),)
 
 
 def architecture(choices: Choices, **inputs: int) -> Architecture:

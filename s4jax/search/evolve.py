@@ -1,14 +1,14 @@
 """Evolutionary search for the best architecture of a space under a budget, as in AutoFormer, with bounded tries."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from s4jax.errors import UsageError
 from s4jax.search.budget import Budget, Costs
-from s4jax.search.space import Architecture, Choices, SearchSpace
+from s4jax.search.space import Architecture, Choices, SearchSpace, choices_from_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,24 @@ class Evolution:
             'best': rows[self.members.index(self.best)],
             'stopped': self.stopped,
         }
+
+    @classmethod
+    def from_json(
+        cls, row: Mapping[str, Any], architecture: Callable[[Mapping[str, Any]], Architecture]
+    ) -> 'Evolution':
+        """`architecture` makes an architecture of its JSON: a family's `Architecture.from_json`."""
+        members = tuple(
+            Member(
+                choices=choices_from_json(m['choices']),
+                architecture=architecture(m['architecture']),
+                costs=m['costs'],
+                accuracy=m['accuracy'],
+                generation=m['generation'],
+                origin=m['origin'],
+            )
+            for m in row['members']
+        )
+        return cls(members, members[row['members'].index(row['best'])], row['stopped'])
 
 
 def mutate(

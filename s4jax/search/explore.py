@@ -6,7 +6,7 @@ A model is seen here only through three functions: `architecture(choices)`, `cos
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class Slopes:
     error: tuple[float, ...]
     pairs: int
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Slopes':
+        return cls(tuple(row['names']), tuple(row['mean']), tuple(row['error']), row['pairs'])
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -49,6 +53,50 @@ class Step:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {'space': self.space and self.space.to_json()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Step':
+        return cls(
+            slopes=Slopes.from_json(row['slopes']),
+            units=row['units'],
+            z=tuple(row['z']),
+            candidates=tuple(Candidate.from_json(c) for c in row['candidates']),
+            gamma=row['gamma'] and tuple(row['gamma']),
+            cosine=row['cosine'],
+            space=row['space'] and SearchSpace.from_json(row['space']),
+            stopped=row['stopped'],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Visited:
+    """A space that the search stood at: the move that led to it, and why the search ended there.
+
+    `largest` holds the costs of its largest model; `gamma` is the move from the space before it
+    (from the space given, for the first); `cosine` and `slopes` are None where no gradient chose
+    the move; `stopped` is None where the search moved on.
+    """
+
+    space: SearchSpace
+    largest: dict[str, float]
+    gamma: Gamma
+    cosine: float | None = None
+    slopes: Slopes | None = None
+    stopped: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {'space': self.space.to_json()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Visited':
+        return cls(
+            space=SearchSpace.from_json(row['space']),
+            largest=row['largest'],
+            gamma=tuple(row['gamma']),
+            cosine=row['cosine'],
+            slopes=row['slopes'] and Slopes.from_json(row['slopes']),
+            stopped=row['stopped'],
+        )
 
 
 def slope_pairs(

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,10 @@ class Candidate:
     costs: dict[str, float] | None
     cosine: float
     rejected: str | None
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Candidate':
+        return cls(tuple(row['gamma']), row['costs'], row['cosine'], row['rejected'])
 
 
 def cosine(gamma: Gamma, z: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,24 @@ from s4jax.errors import UsageError
 Choices = dict[str, Any]
 Gamma = tuple[int, ...]
 Stages = tuple[tuple[int, str | None], ...]
+
+
+def parse_name(name: str) -> tuple[str, int | None]:
+    """A dimension's base name and its stage, counted from 0: `mlp_ratio_2` is ('mlp_ratio', 1).
+
+    The stage is None for a name without a suffix, which stands for all stages. Nothing else reads
+    the suffix.
+    """
+    base, _, suffix = name.rpartition('_')
+    return (base, int(suffix) - 1) if suffix.isdigit() else (name, None)
+
+
+def staged(names: Iterable[str], base: str) -> tuple[str, ...]:
+    """Those of `names` that are `base` of a single stage, in the order of the stages."""
+    stages = {parse_name(name): name for name in names}
+    return tuple(
+        stages[key] for key in sorted(k for k in stages if k[0] == base and k[1] is not None)
+    )
 
 
 def _number(value: float) -> int | float:
@@ -94,10 +112,14 @@ class Dimension:
         return tuple(_number(self.lower + k * self.step) for k in range(count))
 
     @property
+    def base(self) -> str:
+        """The name without the suffix of a stage."""
+        return parse_name(self.name)[0]
+
+    @property
     def stage(self) -> int | None:
         """The stage, counted from 0, that the name's suffix gives, or None for all stages."""
-        _, _, suffix = self.name.rpartition('_')
-        return int(suffix) - 1 if suffix.isdigit() else None
+        return parse_name(self.name)[1]
 
     @functools.lru_cache(10_000)
     def moved(self, steps: int) -> 'Dimension':
@@ -144,9 +166,7 @@ class SearchSpace:
                     'per_block False'
                 )
             if d.per_block:
-                given[d.name if d.stage is None else d.name.rpartition('_')[0]] += self._stages_of(
-                    d
-                ) or [d.stage]
+                given[d.base] += self._stages_of(d) or [d.stage]
         for name, stages in given.items():
             if sorted(stages) != list(range(len(self.stages))):
                 raise UsageError(
@@ -326,9 +346,12 @@ class Architecture:
         return cls(**{name: value for name, value in row.items() if name in known})
 
 
-def per_block(choices: Mapping[str, Any], name: str) -> tuple:
-    """The values of a per-block dimension, or of its stages `name_1`, `name_2`, … one after the other."""
-    if name in choices:
-        return tuple(choices[name])
-    stages = itertools.takewhile(choices.__contains__, (f'{name}_{s}' for s in itertools.count(1)))
-    return tuple(itertools.chain.from_iterable(choices[stage] for stage in stages))
+def per_block(choices: Mapping[str, Any], base: str) -> tuple[Any, ...]:
+    """The values of a per-block dimension; given stage by stage, those of all stages in a row."""
+    names = (base,) if base in choices else staged(choices, base)
+    return tuple(itertools.chain.from_iterable(choices[name] for name in names))
+
+
+def choices_from_json(row: Mapping[str, Any]) -> Choices:
+    """Choices as they were before JSON made lists of their tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
