@@ -1,10 +1,13 @@
-"""The best neighbour, and the nearest space that fits, of ViTs cut into segments with dimensions of their own.
+"""The best neighbour, and the nearest space that fits, of ViTs cut into segments.
+
+Each segment has dimensions of its own.
 
     python -m benchmarks.neighbour_search
 
-One segment is the paper's n = 4; five are n = 16 and 43,046,720 neighbours. `explore.search` is timed over gradients
-of all signs and shapes and budgets about the current size, `explore.start` over budgets down to 0.3 of it, for one and
-for two limits. Costed: spaces whose parameters and MACs were counted, a call. Listing: `explore.candidates`.
+One segment is the paper's n = 4; five are n = 16 and 43,046,720 neighbours. `neighbours.search` is
+timed over gradients of all signs and shapes and over budgets about the current size, `start.start`
+over budgets down to 0.3 of it, for one and for two limits. Costed: spaces whose parameters and MACs
+were counted, a call. Listing: `neighbours.candidates`.
 """
 
 import itertools
@@ -84,11 +87,11 @@ def measure(segments: int, seeds: int) -> None:
         started.append((timed(start, space, budget, size, 'project'), size.asked - before))
     listing = timed(candidates, space, budget, size, z) if n <= 7 else None
     ratio = f'{statistics.median(searched) / listing:.3f}' if listing else '-'
-    print(
-        f'{n:>2}{3**n - 1:>12,}{statistics.median(searched):>11.3f}{max(searched):>9.3f}{costed:>9.0f}{ratio:>12}'
-        f'{statistics.median(t for t, _ in started):>13.3f}{max(started)[0]:>9.3f}{max(c for _, c in started):>9}',
-        flush=True,
-    )
+    median, slowest = statistics.median(searched), max(searched)
+    row = f'{n:>2}{3**n - 1:>12,}{median:>11.3f}{slowest:>9.3f}{costed:>9.0f}{ratio:>12}'
+    median, slowest = statistics.median(t for t, _ in started), max(started)[0]
+    row += f'{median:>13.3f}{slowest:>9.3f}{max(c for _, c in started):>9}'
+    print(row, flush=True)
 
 
 if __name__ == '__main__':
