@@ -2,8 +2,9 @@
 
     python -m benchmarks.loading [--image-size=224] [--batch=8]
 
-The loader reads random images from a memory-mapped file of stored images, as in training; the step is that of the smallest
-model of the paper's ViT space (Table 1), the fastest, with and without the paper's augmentation on the device.
+The loader reads random images from a memory-mapped file of stored images, as in training. The step
+is that of the smallest, fastest model of the paper's ViT space (Table 1), with and without the
+paper's augmentation on the device.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import pathlib
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,7 +29,10 @@ from s4jax.training.step import initial_state, make_step
 
 STORED = {32: 50_000, 64: 20_000, 256: 4_000}  # storage size: images in the file
 SMALLEST = dict(embed_dim=336, depth=12, num_heads=(2,) * 12, mlp_ratio=(3.5,) * 12)
-PIXELS = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PIXELS = augment.PreprocessSettings(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PLAIN = augment.AugmentSettings(
+    crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0
+)
 
 
 def stored_split(directory: pathlib.Path, size: int, classes: int) -> data.Split:
@@ -41,18 +47,14 @@ def stored_split(directory: pathlib.Path, size: int, classes: int) -> data.Split
     images.flush()
     rows = np.zeros(count, ROW)
     rows['label'] = np.arange(count) % classes
-    return data.Split(
-        Prepared(
-            tuple(map(str, range(classes))),
-            np.load(directory / f'{size}.npy', mmap_mode='r'),
-            rows,
-            '',
-        ),
-        np.arange(count),
-    )
+    stored = np.load(directory / f'{size}.npy', mmap_mode='r')
+    names = tuple(map(str, range(classes)))
+    return data.Split(Prepared(names, stored, rows, digest=''), np.arange(count))
 
 
-def step_call(split: data.Split, batch: int, image_size: int, augmented: bool, dtype):
+def step_call(
+    split: data.Split, batch: int, image_size: int, augmented: bool, dtype: jnp.dtype
+) -> Callable[[], jax.Array]:
     """A call that runs one training step on images that are on the device already."""
     family, classes = FAMILIES['vit'], len(split.prepared.class_names)
     arch = family.architecture(
@@ -64,33 +66,24 @@ def step_call(split: data.Split, batch: int, image_size: int, augmented: bool, d
         head_dim=64,
     )
     model, devices = family.Model(arch, dtype), mesh.create()
-    recipe = dict(classes=classes, image_size=image_size, shards=devices.size, **PIXELS)
-    plain = (
-        {}
-        if augmented
-        else dict(crop='none', flip=False, rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0)
-    )
-    tx = Recipe(epochs=1, batch_size=batch, lr=1e-3).optimizer(100 * batch, family.decays)
-    step = make_step(
-        model,
-        tx,
-        lambda key, b: augment.train_batch(key, b['images'], b['labels'], **recipe, **plain),
-        seeds.key(0),
-        devices,
-    )
-    held = {
-        'state': mesh.replicate(
-            devices,
-            initial_state(model, jnp.zeros((1, image_size, image_size, 3)), tx, seeds.key(1)),
+    settings = augment.AugmentSettings() if augmented else PLAIN
+
+    def augmentation(key, batch):
+        images, labels = batch['images'], batch['labels']
+        return augment.train_batch(
+            key, images, labels, classes, image_size, settings, PIXELS, devices.size
         )
-    }
-    inputs, sizes = (
-        mesh.shard(devices, data.Batches(split, batch, 0)(0)),
-        elastic.fixed(family.sizes_of(arch)),
-    )
+
+    tx = Recipe(epochs=1, batch_size=batch, lr=1e-3).optimizer(100 * batch, family.decays)
+    step = make_step(model, tx, augmentation, seeds.key(0), devices)
+    example = jnp.zeros((1, image_size, image_size, 3))
+    state = mesh.replicate(devices, initial_state(model, example, tx, seeds.key(1)))
+    inputs = mesh.shard(devices, data.Batches(split, batch, 0)(0))
+    sizes = elastic.fixed(family.sizes_of(arch))
 
     def call():
-        held['state'], loss = step(held['state'], sizes, inputs)
+        nonlocal state
+        state, loss = step(state, sizes, inputs)
         return loss
 
     return call
@@ -111,27 +104,20 @@ def loader_rate(split: data.Split, batch: int, seconds: float = 3) -> float:
 def measure(batch: int, image_size: int, rounds: int, dtype) -> None:
     with tempfile.TemporaryDirectory() as directory:
         splits = {size: stored_split(pathlib.Path(directory), size, 100) for size in STORED}
-        seconds = timing.interleaved(
-            {
-                name: step_call(splits[64], batch, image_size, name == 'augmented', dtype)
-                for name in ('plain', 'augmented')
-            },
-            rounds,
-        )
+        calls = {
+            name: step_call(splits[64], batch, image_size, name == 'augmented', dtype)
+            for name in ('plain', 'augmented')
+        }
+        seconds = timing.interleaved(calls, rounds)
         steps = {name: batch / taken for name, taken in seconds.items()}
         print(f'batch {batch}, model input {image_size}; {timing.machine()}')
         print('step: ' + ', '.join(f'{rate:,.1f} img/s {name}' for name, rate in steps.items()))
-        print(
-            f'{"stored":>7}{"loader img/s":>14}'
-            + ''.join(f'{"over " + name:>16}' for name in steps)
-        )
+        columns = ''.join(f'{"over " + name:>16}' for name in steps)
+        print(f'{"stored":>7}{"loader img/s":>14}{columns}')
         for size, split in splits.items():
             loader = loader_rate(split, batch)
-            print(
-                f'{size:>7}{loader:>14,.0f}'
-                + ''.join(f'{loader / rate:>16,.0f}' for rate in steps.values()),
-                flush=True,
-            )
+            ratios = ''.join(f'{loader / rate:>16,.0f}' for rate in steps.values())
+            print(f'{size:>7}{loader:>14,.0f}{ratios}', flush=True)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Scoring subnets: many at once (masked, `vmap`) against one by one (masked, and sliced), in one run.
+"""Scoring subnets: many at once (masked, `vmap`) against one by one (masked, sliced), in one run.
 
 python -m benchmarks.scoring [--space=digits|paper] [--images=N] [--architectures=K]
 """
@@ -12,10 +12,10 @@ import numpy as np
 from benchmarks import timing
 from benchmarks.supernet_step import SPACES
 from s4jax.models import FAMILIES
-from s4jax.pipeline import sizes_maker
 from s4jax.runtime import mesh
 from s4jax.search.space import Dimension, SearchSpace
 from s4jax.training import evaluate
+from s4jax.training.sampling import sizes_maker
 
 DIGITS = (
     dict(image_size=8, channels=1, patch=2, head_dim=8, classes=10),

@@ -1,4 +1,4 @@
-"""Timing of alternatives in one run: interleaved, so that a drifting machine bears on all of them alike."""
+"""Timing of alternatives in one run: interleaved, so that a drifting machine affects all alike."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 def interleaved(alternatives: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of a call of each alternative, called in turn `rounds` times after one call that compiles."""
+    """Median seconds of a call of each alternative, called in turn after one call that compiles."""
     for call in alternatives.values():
         jax.block_until_ready(call())
     seconds = {name: [] for name in alternatives}
@@ -37,6 +37,6 @@ def machine() -> str:
     import flax
 
     return (
-        f'{jax.devices()[0].device_kind} × {jax.device_count()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
-        f'jax {jax.__version__}, flax {flax.__version__}'
+        f'{jax.devices()[0].device_kind} × {jax.device_count()}, {os.cpu_count()} cores, '
+        f'Python {platform.python_version()}, jax {jax.__version__}, flax {flax.__version__}'
     )

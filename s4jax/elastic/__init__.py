@@ -1,19 +1,12 @@
-"""Elastic layers: weights of the widest architecture, of which any smaller one uses a prefix of every axis.
+"""Elastic layers: weights of the widest architecture; a smaller one uses a prefix of every axis.
 
-A size says how: an int slices (the result is smaller, and so is the work), a traced integer masks (the shape stays, entries
-beyond the prefix are zero, and many architectures share one matmul under `vmap`), a `Choice` switches between ints.
+A size says how. An int slices: the result is smaller, and so is the work. A traced integer masks:
+the shape stays, entries beyond the prefix are zero, and many architectures share one matmul under
+`vmap`. A `Choice` switches between ints, block by block.
 """
 
 from s4jax.elastic.attention import attend
-from s4jax.elastic.blocks import (
-    blocks,
-    drop_path,
-    init_blocks,
-    join_blocks,
-    run_blocks,
-    split_blocks,
-)
-from s4jax.elastic.inherit import inherit
+from s4jax.elastic.inheritance import inherit
 from s4jax.elastic.layers import (
     SAVED,
     Conv,
@@ -26,8 +19,26 @@ from s4jax.elastic.layers import (
     prefix,
     weight,
 )
-from s4jax.elastic.sizes import Choice, Fixed, fixed, masked, options, resolve, switched
-from s4jax.elastic.switch import switch
+from s4jax.elastic.sizes import (
+    Choice,
+    Fixed,
+    PerBlock,
+    Size,
+    fixed,
+    masked,
+    options,
+    resolve,
+    switched,
+)
+from s4jax.elastic.stacks import (
+    blocks,
+    drop_path,
+    init_blocks,
+    join_blocks,
+    run_blocks,
+    split_blocks,
+)
+from s4jax.elastic.switching import switch
 
 __all__ = [
     'SAVED',
@@ -38,6 +49,8 @@ __all__ = [
     'LayerNorm',
     'Linear',
     'Mlp',
+    'PerBlock',
+    'Size',
     'attend',
     'blocks',
     'drop_path',

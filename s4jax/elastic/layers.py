@@ -1,21 +1,28 @@
-"""Layers with the weights of the widest architecture, of which any smaller one uses a prefix of every axis."""
+"""Layers with the weights of the widest architecture; a smaller one uses a prefix of every axis.
+
+A layer is built with its widest sizes and called with the sizes to run. A size of None keeps the
+axis whole.
+"""
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
 
-SAVED = 'saved'  # the name of the activations that a block's backward pass keeps; the rest is computed again
+from s4jax.elastic.sizes import Size
+
+# The name of activations that a block's backward pass keeps; all others are computed again.
+SAVED = 'saved'
 
 
-def prefix(array: jax.Array, *sizes: int | jax.Array | None) -> jax.Array:
-    """The first `sizes` entries of the trailing axes: an int slices, a traced integer masks, None keeps the axis whole."""
+def prefix(array: jax.Array, *sizes: Size | None) -> jax.Array:
+    """The first `sizes` entries of the trailing axes: an int slices, a traced integer masks."""
     for axis, size in zip(range(-len(sizes), 0), sizes):
         length = array.shape[axis]
         if size is None or (isinstance(size, int) and size == length):
@@ -30,25 +37,27 @@ def prefix(array: jax.Array, *sizes: int | jax.Array | None) -> jax.Array:
     return array
 
 
-def weight(array: jax.Array, *sizes: int | jax.Array | None) -> jax.Array:
-    """A weight's prefix. Only ints apply: masks go on activations, so that weights stay shared under `vmap`."""
+def weight(array: jax.Array, *sizes: Size | None) -> jax.Array:
+    """A weight's prefix, of which only ints apply: masks go on activations, so that many
+    architectures share the weights under `vmap`."""
     return prefix(array, *(size if isinstance(size, int) else None for size in sizes))
 
 
 class Linear(nn.Module):
-    """A dense layer from the trailing axes `inputs` to the axes `outputs`, computed as one 2-D matmul.
+    """A dense layer from the trailing axes `inputs` to the axes `outputs`, as one 2-D matmul.
 
     One axis per elastic size: a kernel is (*inputs, *outputs), a bias (*outputs).
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     use_bias: bool = True
     kernel_init: Callable = nn.initializers.truncated_normal(0.02)
 
     @nn.compact
-    def __call__(self, x: jax.Array, *sizes: int | jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, *sizes: Size | None) -> jax.Array:
+        """x (…, *inputs) -> (…, *outputs); `sizes` are those of the outputs."""
         axes = len(self.inputs)
         kernel = self.param('kernel', self.kernel_init, self.inputs + self.outputs)
         kernel = weight(kernel, *x.shape[-axes:], *sizes)
@@ -61,76 +70,72 @@ class Linear(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation over the trailing axes `features`, of the last one over the first `size` entries, in float32."""
+    """Layer normalisation over the trailing axes `features`, in float32."""
 
     features: tuple[int, ...]
     epsilon: float
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, size: int | jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, size: Size) -> jax.Array:
+        """x (…, *features) -> the same shape; `size` is that of the last axis."""
         scale = weight(self.param('scale', nn.initializers.ones, self.features), size)
         bias = weight(self.param('bias', nn.initializers.zeros, self.features), size)
         axes, count = tuple(range(-len(self.features), 0)), math.prod(self.features[:-1]) * size
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         centred = prefix(x - jnp.sum(x, axes, keepdims=True) / count, size)
         variance = jnp.sum(centred * centred, axes, keepdims=True) / count
-        return prefix(centred * lax.rsqrt(variance + self.epsilon) * scale + bias, size).astype(
-            self.dtype
-        )
+        normed = centred * lax.rsqrt(variance + self.epsilon) * scale + bias
+        return prefix(normed, size).astype(self.dtype)
 
 
 class Conv(nn.Module):
-    """A convolution of maps (batch, height, width, inputs), zero-padded evenly; the kernel is (size, size, inputs, outputs)."""
+    """A convolution with zero padding of size // 2; its kernel is (size, size, inputs, outputs)."""
 
     size: int
     stride: int
     inputs: int
     outputs: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, outputs: int | jax.Array) -> jax.Array:
-        kernel = self.param(
-            'kernel',
-            fan_out(self.size**2 * self.outputs),
-            (self.size, self.size, self.inputs, self.outputs),
-        )
-        bias = weight(self.param('bias', nn.initializers.zeros, (self.outputs,)), outputs).astype(
-            self.dtype
-        )
-        kernel = weight(kernel, x.shape[-1], outputs).astype(self.dtype)
+    def __call__(self, x: jax.Array, outputs: Size) -> jax.Array:
+        """x (batch, height, width, inputs) -> (batch, height / stride, width / stride, outputs)."""
+        shape = (self.size, self.size, self.inputs, self.outputs)
+        kernel = self.param('kernel', fan_out(self.size**2 * self.outputs), shape)
+        bias = weight(self.param('bias', nn.initializers.zeros, (self.outputs,)), outputs)
+        bias = bias.astype(self.dtype)
         y = lax.conv_general_dilated(
             x.astype(self.dtype),
-            kernel,
-            (self.stride,) * 2,
-            ((self.size // 2,) * 2,) * 2,
+            weight(kernel, x.shape[-1], outputs).astype(self.dtype),
+            window_strides=(self.stride,) * 2,
+            padding=((self.size // 2,) * 2,) * 2,
             dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         )
         return prefix(y + bias, outputs)
 
 
 class DepthwiseConv(nn.Module):
-    """A 3×3 convolution of each channel by itself, of maps (batch, height, width, *channels).
+    """A 3×3 convolution of each channel by itself, with zero padding.
 
-    Nine shifted products, which XLA fuses into one loop: as a convolution with groups, value and gradient took 11 to 22 times
-    as long on a CPU.
+    Nine shifted products, which XLA fuses into one loop: as a convolution with groups, value and
+    gradient took 11 to 22 times as long on a CPU.
     """
 
     channels: tuple[int, ...]
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *sizes: int | jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, *sizes: Size | None) -> jax.Array:
+        """x (batch, height, width, *channels) -> the same shape; `sizes` are of the channels."""
+        channels = x.shape[3:]
         kernel = self.param('kernel', fan_out(9), (3, 3, *self.channels))
-        kernel = weight(kernel, *x.shape[3:]).astype(self.dtype)
-        bias = weight(
-            self.param('bias', nn.initializers.zeros, self.channels), *x.shape[3:]
-        ).astype(self.dtype)
+        kernel = weight(kernel, *channels).astype(self.dtype)
+        bias = weight(self.param('bias', nn.initializers.zeros, self.channels), *channels)
+        bias = bias.astype(self.dtype)
         height, width = x.shape[1:3]
-        padded = jnp.pad(
-            x.astype(self.dtype), ((0, 0), (1, 1), (1, 1)) + ((0, 0),) * len(self.channels)
-        )
+        border = ((0, 0), (1, 1), (1, 1)) + ((0, 0),) * len(self.channels)
+        padded = jnp.pad(x.astype(self.dtype), border)
         y = sum(
             padded[:, i : i + height, j : j + width] * kernel[i, j]
             for i in range(3)
@@ -145,29 +150,27 @@ def fan_out(fan: int) -> Callable:
 
 
 def patches(x: jax.Array, size: int) -> jax.Array:
-    """(batch, height, width, d) -> (batch, height // size, width // size, size, size, d); a rest at the border is cut off."""
+    """x (batch, height, width, d) -> (batch, height // size, width // size, size, size, d).
+
+    What is left at the border is cut off.
+    """
     rows, columns = x.shape[1] // size, x.shape[2] // size
-    x = x[:, : rows * size, : columns * size].reshape(
-        x.shape[0], rows, size, columns, size, x.shape[-1]
-    )
-    return x.swapaxes(2, 3)
+    whole = x[:, : rows * size, : columns * size]
+    split = whole.reshape(x.shape[0], rows, size, columns, size, x.shape[-1])
+    return split.swapaxes(2, 3)
 
 
 class Mlp(nn.Module):
-    """Two dense layers with an activation, the exact (erf) GELU unless another is given, between them."""
+    """Two dense layers with an activation between them, by default the exact (erf) GELU."""
 
     features: int
     hidden: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     activation: Callable = functools.partial(nn.gelu, approximate=False)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, features: int | jax.Array, hidden: int | jax.Array
-    ) -> jax.Array:
-        y = checkpoint_name(
-            Linear((self.features,), (self.hidden,), self.dtype, name='fc1')(x, hidden), SAVED
-        )
-        return Linear((self.hidden,), (self.features,), self.dtype, name='fc2')(
-            self.activation(y), features
-        )
+    def __call__(self, x: jax.Array, features: Size, hidden: Size) -> jax.Array:
+        """x (…, features) -> the same shape."""
+        y = Linear((self.features,), (self.hidden,), self.dtype, name='fc1')(x, hidden)
+        y = self.activation(checkpoint_name(y, SAVED))
+        return Linear((self.hidden,), (self.features,), self.dtype, name='fc2')(y, features)

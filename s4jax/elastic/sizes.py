@@ -1,9 +1,14 @@
-"""The sizes of an architecture as a model takes them: ints slice, traced integers mask, a `Choice` switches."""
+"""The sizes of an architecture as a model takes them.
+
+A family's sizes are a NamedTuple: ints for the whole model, tuples of ints with one size per block,
+and in hierarchical families a tuple of such NamedTuples, one per stage. `fixed`, `masked` and
+`switched` turn them into the argument of a compiled step, `resolve` is how the model reads it.
+"""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -12,7 +17,7 @@ import numpy as np
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Fixed:
-    """A size, or a whole tuple of sizes, that `jit` must not trace."""
+    """A value that `jit` must not trace: a size, or a whole NamedTuple of sizes."""
 
     value: Any = dataclasses.field(metadata={'static': True})
 
@@ -20,65 +25,72 @@ class Fixed:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A size drawn by a traced index from static values: the blocks of a scan switch between them."""
+    """A size that a traced index picks from static values: the blocks of a scan switch between
+    them. `index` is (blocks,) int32, or () inside the scan."""
 
-    index: jax.Array
+    index: jax.Array | np.ndarray
     values: tuple[int, ...] = dataclasses.field(metadata={'static': True})
 
 
-def fixed(sizes: Any) -> Fixed:
-    """Sizes of ints, for a static model."""
+Size = int | jax.Array  # of one axis: an int slices, a traced integer masks
+PerBlock = tuple[int, ...] | jax.Array | np.ndarray | Choice  # one size per block: arrays (blocks,)
+S = TypeVar('S', bound=NamedTuple)
+
+
+def fixed(sizes: NamedTuple) -> Fixed:
+    """Sizes of ints, for a step that is compiled for this architecture alone."""
     return Fixed(sizes)
 
 
-def _each(leaf: Callable, sizes: Any, *others: Any) -> Any:
-    """Sizes of the same form, of `leaf(name, size, *the others' sizes)` for every int and every tuple of one per block.
+def _each(leaf: Callable[..., Any], sizes: S, *others: Any) -> S:
+    """A NamedTuple like `sizes`: every int, and every tuple of one per block, becomes
+    `leaf(field, size, *the others' sizes)`."""
 
-    Sizes are a NamedTuple, in which a tuple of NamedTuples holds those of each stage.
+    def mapped(field: str, size: Any, *same: Any) -> Any:
+        if isinstance(size, tuple) and hasattr(size[0], '_fields'):  # one NamedTuple per stage
+            return tuple(_each(leaf, *each) for each in zip(size, *same))
+        return leaf(field, size, *same)
+
+    return type(sizes)(*map(mapped, sizes._fields, sizes, *others))
+
+
+def masked(sizes: S, widest: S) -> S:
+    """Sizes for a masked step: int32 arrays, all of them traced.
+
+    Those per block are padded to the depth of the widest architecture.
     """
 
-    def stage(size: Any) -> bool:
-        return isinstance(size, tuple) and hasattr(size[0], '_fields')
+    def traced(_: str, size: int | Sequence[int], most: Sequence[int]) -> np.ndarray | np.int32:
+        if isinstance(size, int):
+            return np.int32(size)
+        return np.pad(np.array(size, np.int32), (0, len(most) - len(size)), 'edge')
 
-    return type(sizes)(
-        *(
-            tuple(_each(leaf, *each) for each in zip(*values))
-            if stage(values[0])
-            else leaf(name, *values)
-            for name, *values in zip(sizes._fields, sizes, *others)
-        )
-    )
+    return _each(traced, sizes, widest)
 
 
-def masked(sizes: Any, widest: Any) -> Any:
-    """Sizes as int32 arrays, per-block ones padded to the widest architecture's depth: to be traced."""
+def options(sizes: Iterable[S]) -> S:
+    """The different values of every per-block size in ascending order, and None for other sizes.
 
-    def pad(_, size, most):
-        return (
-            np.int32(size)
-            if isinstance(size, int)
-            else np.pad(np.int32(size), (0, len(most) - len(size)), 'edge')
-        )
+    Between these values the blocks of a sliced step switch.
+    """
 
-    return _each(pad, sizes, widest)
-
-
-def options(sizes: Iterable[Any]) -> Any:
-    """The different values of every per-block size, ascending: between them the blocks of a sliced step switch."""
-
-    def different(_, *values):
+    def different(_: str, *values: Any) -> tuple[int, ...] | None:
         return None if isinstance(values[0], int) else tuple(sorted(set(itertools.chain(*values))))
 
-    return _each(different, *sizes)
+    first, *others = sizes
+    return _each(different, first, *others)
 
 
-def switched(sizes: Any, options: Any, widest: Any) -> Any:
-    """Sizes for a sliced step: fixed where a step is compiled anew, a `Choice` of `options` per block, a traced `depth`."""
+def switched(sizes: S, options: S, widest: S) -> S:
+    """Sizes for a sliced step: a `Choice` of `options` in every block, the depth traced.
 
-    def traced(name, size, values, most):
+    Sizes of the whole model are fixed: the step is compiled anew for each of their values.
+    """
+
+    def traced(field: str, size: int | Sequence[int], values: Any, most: Sequence[int]) -> Any:
         if isinstance(size, int):
-            return np.int32(size) if name == 'depth' else Fixed(size)
-        index = np.int32([values.index(value) for value in size])
+            return np.int32(size) if field == 'depth' else Fixed(size)
+        index = np.array([values.index(value) for value in size], np.int32)
         return Choice(np.pad(index, (0, len(most) - len(size))), values)
 
     return _each(traced, sizes, options, widest)

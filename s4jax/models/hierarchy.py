@@ -1,6 +1,9 @@
-"""What the hierarchical families share: stages, each twice as wide as the one before, with a fixed number of heads."""
+"""What the hierarchical families share.
 
-import dataclasses
+A model has stages, each twice as wide as the one before, with a fixed number of heads.
+"""
+
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -8,81 +11,111 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4jax import elastic
+from s4jax.elastic import PerBlock, Size
 from s4jax.errors import UsageError
+from s4jax.models.fields import check_hidden
 from s4jax.search.space import Architecture as BaseArchitecture
-from s4jax.search.space import Choices, Stages, staged
+from s4jax.search.space import Choices, Stages, per_block, staged
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture(BaseArchitecture):
-    """A family adds `embed_dim`, `depths`, its tuples PER_STAGE, and `mlp_ratio` with one value per block."""
+    """The rules of these families. Each declares the fields itself, in the order of its JSON.
+
+    `mlp_ratio` holds one value per block; the fields named in PER_STAGE hold one per stage.
+    """
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    mlp_ratio: tuple[float, ...]
 
     PER_STAGE: ClassVar[tuple[str, ...]] = ('num_heads',)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        given = {name: getattr(self, name) for name in self.PER_STAGE}
-        if {len(values) for values in given.values()} != {len(self.depths)} or len(
-            self.mlp_ratio
-        ) != sum(self.depths):
-            told = ''.join(f'{name}, not {values}, and ' for name, values in given.items())
+        stages, blocks = len(self.depths), sum(self.depths)
+        for name in self.PER_STAGE:
+            values = getattr(self, name)
+            if len(values) != stages:
+                raise UsageError(
+                    f'architecture: depths={self.depths} need {stages} values of {name}, not '
+                    f'{len(values)}'
+                )
+        if len(self.mlp_ratio) != blocks:
             raise UsageError(
-                f'architecture: depths={self.depths} need as many {told}{sum(self.depths)} mlp_ratio, not '
+                f'architecture: depths={self.depths} need {blocks} values of mlp_ratio, not '
                 f'{len(self.mlp_ratio)}'
             )
         for width, heads in zip(self.widths, self.num_heads):
             if width % heads:
                 raise UsageError(
-                    f'embed_dim={self.embed_dim} makes a stage {width} wide, which num_heads={heads} does not '
-                    'divide: take values of embed_dim (lower and step) that keep every head whole'
+                    f'embed_dim={self.embed_dim} makes a stage {width} wide, which num_heads='
+                    f'{heads} does not divide: take values of embed_dim (lower and step) that '
+                    'keep every head whole'
                 )
+        check_hidden(self.mlp_ratio, sum(self.hidden, ()))
 
     @property
     def widths(self) -> tuple[int, ...]:
+        """The width of each stage."""
         return tuple(self.embed_dim * 2**i for i in range(len(self.depths)))
+
+    @property
+    def hidden(self) -> tuple[tuple[int, ...], ...]:
+        """The width inside the MLP of each block, stage by stage."""
+        ratios = iter(self.mlp_ratio)
+        return tuple(
+            tuple(int(width * next(ratios)) for _ in range(depth))
+            for width, depth in zip(self.widths, self.depths)
+        )
 
 
 class Stage(NamedTuple):
-    """The sizes of one stage: its number of blocks and, per block, the hidden width."""
+    """The sizes of one stage: its number of blocks and the hidden width of each."""
 
-    depth: Any
-    hidden: Any
+    depth: Size
+    hidden: PerBlock
 
 
 class Sizes(NamedTuple):
     """What the forward pass needs of an architecture: see `elastic` for the kinds of size."""
 
-    embed_dim: Any
+    embed_dim: Size
     stages: tuple[Stage, ...]
 
 
 def sizes_of(arch: Architecture) -> Sizes:
-    ends = np.cumsum(arch.depths)
-    return Sizes(
-        arch.embed_dim,
-        tuple(
-            Stage(depth, tuple(int(width * ratio) for ratio in arch.mlp_ratio[end - depth : end]))
-            for depth, width, end in zip(arch.depths, arch.widths, ends)
-        ),
-    )
+    """The sizes of one architecture, as ints."""
+    return Sizes(arch.embed_dim, tuple(map(Stage, arch.depths, arch.hidden)))
 
 
 def stages(names: tuple[str, ...], usual: Stages) -> Stages:
-    """The `usual` stages; or, where there are dimensions `depth_1`, `depth_2`, …, as many stages of as many blocks."""
+    """One stage for each of the dimensions `depth_1`, `depth_2`, …, with that number of blocks.
+
+    Where there are none, the `usual` stages.
+    """
     return tuple((1, name) for name in staged(names, 'depth')) or usual
 
 
-def depths(choices: Choices, usual: Stages) -> tuple[int, ...]:
-    """The number of blocks of every stage."""
-    return tuple(
+def fields(choices: Choices, usual: Stages) -> dict[str, Any]:
+    """The fields of an architecture that a point of a space gives."""
+    depths = (
         count * (choices[name] if name else 1) for count, name in stages(tuple(choices), usual)
+    )
+    return dict(
+        embed_dim=choices['embed_dim'],
+        depths=tuple(depths),
+        mlp_ratio=per_block(choices, 'mlp_ratio'),
     )
 
 
 def drop_path(
     key: jax.Array | None, rate: float, depths: tuple[int, ...], batch: int
-) -> list[jax.Array | None]:
-    """Stochastic depth's factors of every stage, linear over all blocks; None without a key (no training) or a rate."""
+) -> Sequence[jax.Array | None]:
+    """Stochastic depth's factors of every stage, each (blocks, 2, batch), linear over all blocks.
+
+    None for every stage without a key (no training) or a rate.
+    """
     if key is None or rate == 0:
         return [None] * len(depths)
     return jnp.split(elastic.drop_path(key, rate, sum(depths), batch), np.cumsum(depths)[:-1])

@@ -1,67 +1,78 @@
-"""The Swin Transformer (Liu et al., ICCV 2021): elastic in embedding width, in depth and, block by block, in MLP ratio.
+"""The Swin Transformer (Liu et al., ICCV 2021).
 
-Stage i is embed_dim · 2^i wide with a fixed number of heads; attention stays within windows, which every second block
-shifts by half a window; between stages, 2×2 neighbours are merged. The mean of the last map is classified.
+Elastic in embedding width, in depth and, block by block, in MLP ratio. Stage i is embed_dim · 2^i
+wide with a fixed number of heads; attention stays within windows, which every second block shifts
+by half a window; between stages, 2×2 neighbours are merged. The mean of the last map is classified.
 """
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pydantic
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import ArrayLike, DTypeLike
 
 from s4jax import elastic
-from s4jax.elastic import LayerNorm, Linear, Mlp
+from s4jax.elastic import Fixed, LayerNorm, Linear, Mlp, Size
 from s4jax.errors import UsageError
-from s4jax.models import hierarchy
-from s4jax.models.hierarchy import Stage, sizes_of
-from s4jax.search.space import Choices, Stages, per_block
+from s4jax.models import hierarchy, windows
+from s4jax.models.fields import (
+    MAX_IMAGE_SIZE,
+    BlockRatios,
+    EmbedDim,
+    Patch,
+    StageDepths,
+    StageHeads,
+)
+from s4jax.models.hierarchy import Sizes, Stage, sizes_of
+from s4jax.search.space import Choices, Stages
+from s4jax.settings import Int
 
 SEARCHED = ('embed_dim', 'depth', 'mlp_ratio')
 USUAL = ((2, None), (2, None), (1, 'depth'), (2, None))  # the paper's stages
 EPSILON = 1e-5
-MASKED = (
-    -100.0
-)  # what published code adds between tokens of one window that are no neighbours in the image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture(hierarchy.Architecture):
-    """The sizes of one Swin: `depths` and `num_heads` hold one value per stage, `mlp_ratio` one per block."""
+    """The sizes of one Swin: `depths` and `num_heads` hold one value per stage, `mlp_ratio` one per
+    block."""
 
-    patch: int = 4
-    window: int = 7
-    embed_dim: int
-    depths: tuple[int, ...]
-    num_heads: tuple[int, ...] = (3, 6, 12, 24)
-    mlp_ratio: tuple[float, ...]
+    patch: Patch = 4
+    window: Annotated[
+        Int, pydantic.Field(ge=1, le=1024, description='side of an attention window, in tokens')
+    ] = 7
+    embed_dim: EmbedDim
+    depths: StageDepths
+    num_heads: StageHeads = (3, 6, 12, 24)
+    mlp_ratio: BlockRatios
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if not self._fits(self.image_size):
-            unit = self.patch * 2 ** (len(self.depths) - 1)
-            sizes = [
-                size
-                for size in range(unit, max(self.image_size, unit * 4 * self.window) + 1, unit)
-                if self._fits(size)
-            ]
-            near = sorted(sorted(sizes, key=lambda size: abs(size - self.image_size))[:4])
-            raise UsageError(
-                f'image_size={self.image_size} does not go into patches of {self.patch}, {len(self.depths)} stages '
-                f'and windows of {self.window}; sizes that do: {", ".join(map(str, near))}, …'
-            )
+        if self._fits(self.image_size):
+            return
+        unit = self.patch * 2 ** (len(self.depths) - 1)
+        largest = min(max(self.image_size, unit * 4 * self.window), MAX_IMAGE_SIZE)
+        sizes = filter(self._fits, range(unit, largest + 1, unit))
+        near = sorted(sorted(sizes, key=lambda size: abs(size - self.image_size))[:4])
+        advice = f'sizes that do: {", ".join(map(str, near))}, …' if near else 'no size does'
+        raise UsageError(
+            f'image_size={self.image_size} does not go into patches of {self.patch}, '
+            f'{len(self.depths)} stages and windows of {self.window}; {advice}'
+        )
 
     def _fits(self, image_size: int) -> bool:
-        """Whether every map is cut into whole windows, or is one, and every map but the last into pairs."""
+        """Whether every map is one window or whole windows, and all but the last map have an even
+        side."""
         side, rest = divmod(image_size, self.patch * 2 ** (len(self.depths) - 1))
         maps = [side * 2**i for i in range(len(self.depths))]
-        return (
-            side > 0 and rest == 0 and all(m <= self.window or m % self.window == 0 for m in maps)
-        )
+        whole = all(m <= self.window or m % self.window == 0 for m in maps)
+        return side > 0 and rest == 0 and whole
 
     @property
     def maps(self) -> tuple[int, ...]:
@@ -70,12 +81,13 @@ class Architecture(hierarchy.Architecture):
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """The side of each stage's windows: a map that is no larger than the window is one window."""
+        """The side of each stage's windows: a map no larger than the window is one window."""
         return tuple(min(self.window, side) for side in self.maps)
 
 
 def _stock(embed_dim: int, third: int, heads: int) -> dict[str, Any]:
-    """The sizes of a published Swin: 2, 2, `third`, 2 blocks, MLP ratio 4, twice the heads in every stage."""
+    """The sizes of a published Swin: 2, 2, `third`, 2 blocks, MLP ratio 4, heads that double from
+    stage to stage."""
     return dict(
         embed_dim=embed_dim,
         depths=(2, 2, third, 2),
@@ -93,16 +105,13 @@ STOCK = {
 
 
 def stages(names: tuple[str, ...]) -> Stages:
+    """The stages of a space with dimensions of these names."""
     return hierarchy.stages(names, USUAL)
 
 
 def architecture(choices: Choices, **inputs: Any) -> Architecture:
-    return Architecture(
-        embed_dim=choices['embed_dim'],
-        depths=hierarchy.depths(choices, USUAL),
-        mlp_ratio=per_block(choices, 'mlp_ratio'),
-        **inputs,
-    )
+    """The architecture of a point of a space; `inputs` are the fields that are not searched."""
+    return Architecture(**hierarchy.fields(choices, USUAL), **inputs)
 
 
 def params(arch: Architecture) -> int:
@@ -110,29 +119,24 @@ def params(arch: Architecture) -> int:
     e, last = arch.embed_dim, arch.widths[-1]
     total = e * (arch.channels * arch.patch**2 + 1) + 2 * e + 2 * last + arch.classes * (last + 1)
     total += sum(8 * d * d + 8 * d for d in arch.widths[:-1])
-    for d, window, heads, stage in zip(
-        arch.widths, arch.windows, arch.num_heads, sizes_of(arch).stages
-    ):
-        total += sum(
-            4 * d * d + 9 * d + 2 * d * h + h + (2 * window - 1) ** 2 * heads for h in stage.hidden
-        )
+    for d, window, heads, hidden in zip(arch.widths, arch.windows, arch.num_heads, arch.hidden):
+        attention = 4 * d * d + 4 * d + (2 * window - 1) ** 2 * heads
+        total += sum(attention + 2 * d * h + h + 5 * d for h in hidden)
     return total
 
 
 def macs(arch: Architecture) -> int:
     """Multiply-accumulates of one image forward: linear layers, q·k and attention·v."""
-    total = (
-        arch.maps[0] ** 2 * arch.embed_dim * arch.channels * arch.patch**2
-        + arch.classes * arch.widths[-1]
-    )
+    total = arch.maps[0] ** 2 * arch.embed_dim * arch.channels * arch.patch**2
+    total += arch.classes * arch.widths[-1]
     total += sum((side // 2) ** 2 * 8 * d * d for d, side in zip(arch.widths[:-1], arch.maps))
-    for d, side, window, stage in zip(arch.widths, arch.maps, arch.windows, sizes_of(arch).stages):
-        total += sum(side**2 * (4 * d * d + 2 * d * h + 2 * window**2 * d) for h in stage.hidden)
+    for d, side, window, hidden in zip(arch.widths, arch.maps, arch.windows, arch.hidden):
+        total += sum(side**2 * (4 * d * d + 2 * d * h + 2 * window**2 * d) for h in hidden)
     return total
 
 
 def decays(path: tuple[str, ...]) -> bool:
-    """Whether weight decay applies: not to biases, norms and relative positions, as in the published code."""
+    """Whether weight decay applies: not to biases, norms and relative positions, as published."""
     return path[-1] not in ('bias', 'scale', 'positions')
 
 
@@ -141,88 +145,63 @@ class WindowAttention(nn.Module):
 
     arch: Architecture
     stage: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array, dim, head_dim, mask: jax.Array | None) -> jax.Array:
-        """x (batch, windows, tokens, dim); `mask` (windows, 1, tokens, tokens) is added to the logits."""
-        width, heads, window = (
-            of[self.stage] for of in (self.arch.widths, self.arch.num_heads, self.arch.windows)
-        )
+    def __call__(
+        self, x: jax.Array, dim: Size, head_dim: Size, mask: ArrayLike | None
+    ) -> jax.Array:
+        """x (batch, windows, tokens, dim) -> the same shape.
+
+        `mask` (windows, 1, tokens, tokens) is added to the logits.
+        """
+        arch, stage = self.arch, self.stage
+        width, heads, window = arch.widths[stage], arch.num_heads[stage], arch.windows[stage]
         qkv = Linear((width,), (3, heads, width // heads), self.dtype, name='qkv')(
             x, None, None, head_dim
         )
-        table = self.param(
-            'positions', nn.initializers.truncated_normal(0.02), ((2 * window - 1) ** 2, heads)
-        )
-        bias = table[_relative(window)].transpose(2, 0, 1)
-        out = elastic.attend(
-            *jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0),
-            head_dim,
-            bias if mask is None else bias + mask,
-        )
+        q, k, v = jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0)
+        normal = nn.initializers.truncated_normal(0.02)
+        table = self.param('positions', normal, ((2 * window - 1) ** 2, heads))
+        bias = table[windows.relative(window)].transpose(2, 0, 1)
+        out = elastic.attend(q, k, v, head_dim, bias if mask is None else bias + mask)
         out = checkpoint_name(out, elastic.SAVED)
         return Linear((heads, width // heads), (width,), self.dtype, name='out')(out, dim)
 
 
-def _relative(window: int) -> np.ndarray:
-    """(tokens, tokens): the row of the table for each query and key of a window."""
-    rows, columns = np.divmod(np.arange(window**2), window)
-    return (
-        (rows[:, None] - rows + window - 1) * (2 * window - 1)
-        + columns[:, None]
-        - columns
-        + window
-        - 1
-    )
-
-
-def _mask(side: int, window: int) -> np.ndarray:
-    """(windows, 1, tokens, tokens): MASKED where a shifted window joins tokens that come from opposite borders."""
-    shift, n = window // 2, side // window
-    strip = np.repeat([0, 1, 2], [side - window, window - shift, shift])
-    region = (3 * strip.reshape(n, 1, window, 1) + strip.reshape(1, n, 1, window)).reshape(
-        n * n, 1, window**2
-    )
-    return np.where(region[..., None] == region[..., None, :], 0, MASKED).astype(np.float32)
-
-
-def cut(x: jax.Array, window: int) -> jax.Array:
-    """The windows (batch, windows, tokens, d) of a map (batch, side, side, d)."""
-    return elastic.patches(x, window).reshape(x.shape[0], -1, window**2, x.shape[-1])
-
-
-def joined(x: jax.Array, side: int, window: int) -> jax.Array:
-    """The map (batch, side, side, d) of its windows (batch, windows, tokens, d)."""
-    n = side // window
-    return (
-        x.reshape(x.shape[0], n, n, window, window, -1)
-        .swapaxes(2, 3)
-        .reshape(x.shape[0], side, side, -1)
-    )
-
-
 class Block(nn.Module):
-    """A pre-norm block: `x + attention(norm(x))`, then `x + mlp(norm(x))`, each branch times its stochastic-depth factor."""
+    """A pre-norm block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Each branch is multiplied by its factor of stochastic depth.
+    """
 
     arch: Architecture
     stage: int
     hidden: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, keep: jax.Array | None, dim, head_dim, hidden, shifted
+        self,
+        x: jax.Array,
+        keep: jax.Array | None,
+        dim: Size,
+        head_dim: Size,
+        hidden: Size,
+        shifted: jax.Array | np.float32,
     ) -> jax.Array:
-        """x (batch, side, side, dim). `shifted` is 1 or 0; in a scan it is traced, and both rolls are at hand."""
-        width, side, window = (
-            of[self.stage] for of in (self.arch.widths, self.arch.maps, self.arch.windows)
-        )
+        """x (batch, side, side, dim) -> the same shape; `keep` (2, batch) are the factors.
+
+        `shifted` is 1 where the windows are shifted, else 0. In a scan it is traced: then the map
+        is rolled in any case, and the roll is used where `shifted` is 1.
+        """
+        arch, stage = self.arch, self.stage
+        width, side, window = arch.widths[stage], arch.maps[stage], arch.windows[stage]
         factors = (1, 1) if keep is None else keep.astype(self.dtype)[:, :, None, None, None]
-        shift, mask, traced = window // 2, None, isinstance(shifted, jax.Array)
-        shifts = side > window and (
-            traced or bool(shifted)
-        )  # a single window has no neighbour to shift to
+        traced = isinstance(shifted, jax.Array)
+        shift = window // 2
+        shifts = side > window and (traced or bool(shifted))  # one window has no neighbour
+        mask = windows.mask(side, window) * lax.stop_gradient(shifted) if shifts else None
 
         def roll(x: jax.Array, by: int) -> jax.Array:
             if not shifts:
@@ -230,76 +209,83 @@ class Block(nn.Module):
             rolled = jnp.roll(x, (by, by), (1, 2))
             return jnp.where(shifted > 0, rolled, x) if traced else rolled
 
-        if shifts:
-            mask = _mask(side, window) * lax.stop_gradient(shifted)
+        attention = WindowAttention(arch, stage, self.dtype, name='attention')
+        mlp = Mlp(width, self.hidden, self.dtype, name='mlp')
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, dim)
-        y = WindowAttention(self.arch, self.stage, self.dtype, name='attention')(
-            cut(roll(y, -shift), window), dim, head_dim, mask
-        )
-        x = checkpoint_name(x + factors[0] * roll(joined(y, side, window), shift), elastic.SAVED)
+        y = attention(windows.cut(roll(y, -shift), window), dim, head_dim, mask)
+        y = windows.joined(y, side, window)
+        x = checkpoint_name(x + factors[0] * roll(y, shift), elastic.SAVED)
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, dim)
-        return x + factors[1] * Mlp(width, self.hidden, self.dtype, name='mlp')(y, dim, hidden)
+        return x + factors[1] * mlp(y, dim, hidden)
 
 
 class StageModel(nn.Module):
-    """One stage: the merging of 2×2 neighbours (not in the first), then blocks, every second one shifted."""
+    """One stage: the merging of 2×2 neighbours (not in the first), then the blocks."""
 
     arch: Architecture
     stage: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array, keep: jax.Array | None, embed_dim, sizes: Stage) -> jax.Array:
-        arch, width, dim = self.arch, self.arch.widths[self.stage], embed_dim * 2**self.stage
-        heads, widest = arch.num_heads[self.stage], sizes_of(arch).stages[self.stage]
-        if self.stage:
-            before, half = width // 2, embed_dim * 2 ** (self.stage - 1)
-            # the published order of the four: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1)
-            x = (
-                elastic.patches(x, 2)
-                .swapaxes(3, 4)
-                .reshape(x.shape[0], x.shape[1] // 2, x.shape[2] // 2, 4, -1)
-            )
-            x = LayerNorm((4, before), EPSILON, self.dtype, name='merge_norm')(x, half)
-            x = Linear((4, before), (width,), self.dtype, use_bias=False, name='merge')(x, dim)
+    def __call__(
+        self, x: jax.Array, keep: jax.Array | None, embed_dim: Size, sizes: Stage
+    ) -> jax.Array:
+        """The map of the stage before, or of the patches -> (batch, side, side, dim).
 
-        def block(hidden: int, _) -> Block:
-            return Block(arch, self.stage, hidden, self.dtype, parent=None)
+        `keep` (blocks, 2, batch) are the factors of stochastic depth.
+        """
+        arch, stage = self.arch, self.stage
+        width, dim, heads = arch.widths[stage], embed_dim * 2**stage, arch.num_heads[stage]
+        if stage:
+            x = self._merged(x, embed_dim)
 
-        shifted = np.float32(np.arange(widest.depth) % 2)
-        own = (widest.hidden, sizes.hidden), (shifted, shifted)
-        return elastic.blocks(
-            self, block, x, sizes.depth, keep, ((width, dim), (width // heads, dim // heads)), own
-        )
+        def block(hidden: int, _: float) -> Block:
+            return Block(arch, stage, hidden, self.dtype, parent=None)
+
+        shared = (width, dim), (width // heads, dim // heads)
+        shifted = (np.arange(arch.depths[stage]) % 2).astype(np.float32)
+        own = (arch.hidden[stage], sizes.hidden), (shifted, shifted)
+        return elastic.blocks(self, block, x, sizes.depth, keep, shared, own)
+
+    def _merged(self, x: jax.Array, embed_dim: Size) -> jax.Array:
+        """(batch, 2·side, 2·side, d) -> (batch, side, side, 2·d)."""
+        before, width = self.arch.widths[self.stage - 1], self.arch.widths[self.stage]
+        dim_before, dim = embed_dim * 2 ** (self.stage - 1), embed_dim * 2**self.stage
+        x = elastic.patches(x, 2)
+        # the published order of the four: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1)
+        x = x.swapaxes(3, 4).reshape(*x.shape[:3], 4, -1)
+        x = LayerNorm((4, before), EPSILON, self.dtype, name='merge_norm')(x, dim_before)
+        return Linear((4, before), (width,), self.dtype, use_bias=False, name='merge')(x, dim)
 
 
 class Model(nn.Module):
-    """The Swin of `arch`, asked to run any architecture whose sizes are prefixes of its own."""
+    """The Swin of `arch`, which can run every architecture whose sizes are prefixes of its own."""
 
     arch: Architecture
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     drop_path: float = 0.0
 
     @nn.compact
     def __call__(
-        self, images: jax.Array, sizes: Any = None, drop_key: jax.Array | None = None
+        self,
+        images: jax.Array,
+        sizes: Sizes | Fixed | None = None,
+        drop_key: jax.Array | None = None,
     ) -> jax.Array:
-        """images (batch, size, size, channels) -> logits (batch, classes); `drop_key` trains with stochastic depth."""
-        arch, patch, last = self.arch, self.arch.patch, self.arch.widths[-1]
+        """images (batch, size, size, channels) -> logits (batch, classes).
+
+        `sizes` are of the architecture to run, by default the widest; `drop_key` means training,
+        with stochastic depth.
+        """
+        arch, width, patch = self.arch, self.arch.embed_dim, self.arch.patch
         sizes = sizes_of(arch) if sizes is None else elastic.resolve(sizes)
-        embed_dim, keep = (
-            sizes.embed_dim,
-            hierarchy.drop_path(drop_key, self.drop_path, arch.depths, images.shape[0]),
-        )
-        x = Linear((patch, patch, arch.channels), (arch.embed_dim,), self.dtype, name='patch')(
-            elastic.patches(images, patch), embed_dim
-        )
-        x = LayerNorm((arch.embed_dim,), EPSILON, self.dtype, name='patch_norm')(x, embed_dim)
+        embed_dim, x = sizes.embed_dim, elastic.patches(images, patch)
+        x = Linear((patch, patch, arch.channels), (width,), self.dtype, name='patch')(x, embed_dim)
+        x = LayerNorm((width,), EPSILON, self.dtype, name='patch_norm')(x, embed_dim)
+        keep = hierarchy.drop_path(drop_key, self.drop_path, arch.depths, images.shape[0])
         for i, (stage, factors) in enumerate(zip(sizes.stages, keep)):
             x = StageModel(arch, i, self.dtype, name=f'stage{i + 1}')(x, factors, embed_dim, stage)
-        x = LayerNorm((last,), EPSILON, self.dtype, name='norm')(
-            x, embed_dim * 2 ** (len(arch.depths) - 1)
-        )
-        return Linear(
-            (last,), (arch.classes,), jnp.promote_types(self.dtype, jnp.float32), name='head'
-        )(jnp.mean(x, (1, 2)), None)
+        last, dim = arch.widths[-1], embed_dim * 2 ** (len(arch.depths) - 1)
+        x = LayerNorm((last,), EPSILON, self.dtype, name='norm')(x, dim)
+        dtype = jnp.promote_types(self.dtype, jnp.float32)
+        return Linear((last,), (arch.classes,), dtype, name='head')(jnp.mean(x, (1, 2)), None)

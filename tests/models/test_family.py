@@ -1,4 +1,4 @@
-"""A family that a user adds: one file and one line in the dict of families, and everything else works."""
+"""A family that a user adds: one file, one line in the dict of families, and all else works."""
 
 import ast
 import json
@@ -13,9 +13,9 @@ from runs import TINY, config
 
 from s4jax import count, pipeline
 from s4jax.models import FAMILIES
-from s4jax.pipeline import sizes_maker
 from s4jax.runtime.signals import Signals
 from s4jax.search.space import Dimension, SearchSpace
+from s4jax.training.sampling import sizes_maker
 
 SPACE = dict(
     embed_dim=dict(lower=8, upper=16, step=4),
@@ -43,8 +43,8 @@ def test_it_is_searched_from_start_to_test_accuracy(tmp_path, capsys):
             baseline=dict(embed_dim=16, depth=1, expansion=2.0),
         )
     )
-    told = pipeline.run(settings, tmp_path / 'run', Signals())
-    assert 'winner     test accuracy' in told and 'expansion [' in told
+    summary = pipeline.run(settings, tmp_path / 'run', Signals())
+    assert 'winner     test accuracy' in summary and 'expansion [' in summary
     row = json.loads((tmp_path / 'run' / 'architecture.json').read_text())
     assert count.count(row) == {'params': row['params'], 'macs': row['macs']}
     assert row['params'] <= 9e3 and (tmp_path / 'run' / 'report.html').exists()

@@ -1,1 +1,27 @@
-"""A decoder beside a frozen CLIP: the tower, the decoder, and how the one becomes the inputs of the other."""
+"""A decoder beside a frozen CLIP: the family's models; their inputs are the states of the tower."""
+
+from s4jax.models.clip.decoder import (
+    SEARCHED,
+    Architecture,
+    Model,
+    architecture,
+    decays,
+    macs,
+    params,
+    sizes_of,
+    stages,
+)
+from s4jax.models.clip.inputs import States as Inputs
+
+__all__ = [
+    'SEARCHED',
+    'Architecture',
+    'Inputs',
+    'Model',
+    'architecture',
+    'decays',
+    'macs',
+    'params',
+    'sizes_of',
+    'stages',
+]

@@ -1,4 +1,4 @@
-"""A frozen encoder's states of a split, computed once and kept on disk: every subnet is scored on the same."""
+"""A frozen encoder's states of a split, computed once and kept on disk for all subnets."""
 
 import hashlib
 import json
@@ -16,10 +16,11 @@ DIGEST = 16  # bytes at the end of a file
 
 
 class Features:
-    """Batches {states, labels, real} of a split, to be gone through again and again.
+    """Batches {states, labels, real} of a split, which can be iterated again and again.
 
-    One file holds one state of one batch and a digest of it: it is written whole or not at all, so that a killed run goes on,
-    and checked when it is first read; a damaged one is computed again. Files are memory-mapped, never all in memory.
+    One file holds one state of one batch and a digest of it. It is written whole or not at all, so
+    that a killed run goes on, and checked when it is first read; a damaged one is computed again.
+    Files are memory-mapped, never all in memory.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Features:
         mesh: jax.sharding.Mesh,
         warn: Callable[[str], None],
     ):
-        """`batches()` are this host's; `compute(batch)` gives all states, of which the first and the last `last` are kept.
+        """`batches()` are this host's; `compute(batch)` gives all states of a batch.
 
-        `identity` is all that the states depend on, as JSON: it names the folder. They are computed by one program whatever
-        `last` is, since another program might round otherwise.
+        The first state and the last `last` ones are kept. `identity` is all that the states depend
+        on, as JSON: it names the folder. They are computed by one program whatever `last` is, since
+        another program might round otherwise.
         """
         digest = hashlib.blake2b(
             json.dumps(identity, sort_keys=True).encode(), digest_size=DIGEST
@@ -48,9 +50,8 @@ class Features:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for n, batch in enumerate(self.batches()):
             states = self._states(n, batch)
-            yield meshes.shard(
-                self.mesh, {'states': states, 'labels': batch['labels'], 'real': batch['real']}
-            )
+            rest = {name: batch[name] for name in ('labels', 'real')}
+            yield meshes.shard(self.mesh, {'states': states, **rest})
 
     def _states(self, n: int, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """This host's states of batch n, from disk where they are there."""
@@ -72,7 +73,7 @@ class Features:
         return self.directory / f'state_{k:02d}' / f'{n:05d}{host}.bin'
 
     def _open(self, k: int, n: int, rows: int) -> np.ndarray | None:
-        """State k of batch n, mapped; None where it is not there, or damaged, which is told."""
+        """State k of batch n, mapped; None where it is missing or damaged; damage is a warning."""
         path, shape = self._path(k, n), (rows, *self.shapes[k].shape[1:])
         if (k, n) not in self._maps and path.exists():
             array = _read(path, shape, self.shapes[k].dtype)

@@ -1,4 +1,4 @@
-"""What the encoder of a run reaches by itself, on the same test images."""
+"""What a frozen encoder reaches by itself, on the same test images as the models beside it."""
 
 import functools
 import warnings
@@ -12,51 +12,50 @@ from s4jax.runtime import mesh as meshes
 Count = Callable[[dict[str, Any]], int]
 C = 0.316  # as in the example of a linear probe that was published with CLIP
 MAX_ITERATIONS = 1000
-
-
-def encoder_alone(
-    batches: Iterable[dict[str, Any]], class_weights: np.ndarray | None, told: str
-) -> dict[str, tuple[Count | None, str]]:
-    """{name: (correct images of a batch, what it is)}; where it cannot be had, None and why.
-
-    `batches` are of training images; `class_weights` (width, classes) of the names of the classes, `told` what they are.
-    """
-    zero_shot = (
-        None
-        if class_weights is None
-        else functools.partial(counted, lambda pooled: np.argmax(pooled @ class_weights, 1))
-    )
-    return {'probe': linear_probe(batches), 'zero-shot': (zero_shot, told)}
+SMALL = 1e6  # numbers below which threads cost many times what they save
 
 
 def counted(predict: Callable[[np.ndarray], np.ndarray], batch: dict[str, Any]) -> int:
-    """The correct images of a batch by `predict(pooled states)`."""
+    """The correct images of a batch by `predict(pooled)`, pooled states (B, width) -> labels."""
     pooled, labels, real = (meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real'))
     return int(np.sum((predict(pooled.astype(np.float32)) == labels) & real))
 
 
+def zero_shot(class_weights: np.ndarray | None, description: str) -> tuple[Count | None, str]:
+    """(correct images of a batch, description) by class weights (width, classes).
+
+    None where there are no class weights; the description says why.
+    """
+    if class_weights is None:
+        return None, description
+
+    def predict(pooled: np.ndarray) -> np.ndarray:
+        return np.argmax(pooled @ class_weights, 1)
+
+    return functools.partial(counted, predict), description
+
+
 def linear_probe(batches: Iterable[dict[str, Any]]) -> tuple[Count, str]:
-    """Logistic regression on the pooled states of `batches`: (correct images of a batch, what it is)."""
+    """(correct images of a batch, description) by logistic regression on the pooled states.
+
+    `batches` are of training images and hold pooled (B, width), labels (B,) and real (B,).
+    """
     import threadpoolctl
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    rows = [
-        {name: meshes.everywhere(batch[name]) for name in ('pooled', 'labels', 'real')}
-        for batch in batches
-    ]
-    pooled, labels = (
-        np.concatenate([row[name][row['real']] for row in rows]) for name in ('pooled', 'labels')
-    )
+    names = ('pooled', 'labels', 'real')
+    rows = [{name: meshes.everywhere(batch[name]) for name in names} for batch in batches]
+    pooled = np.concatenate([row['pooled'][row['real']] for row in rows])
+    labels = np.concatenate([row['labels'][row['real']] for row in rows])
     classifier = LogisticRegression(C=C, max_iter=MAX_ITERATIONS)
-    threads = (
-        1 if pooled.size < 1e6 else None
-    )  # for small products the threads cost many times what they do
+    threads = 1 if pooled.size < SMALL else None
     with threadpoolctl.threadpool_limits(threads), warnings.catch_warnings():
-        warnings.simplefilter('ignore', ConvergenceWarning)  # told below
+        warnings.simplefilter('ignore', ConvergenceWarning)  # the description says it
         classifier.fit(pooled.astype(np.float32), labels)
-    ended = int(np.max(classifier.n_iter_))
-    told = f"logistic regression (C={C}) on the encoder's pooled states of {len(labels):,} images"
-    return functools.partial(counted, classifier.predict), told + (
-        f', not converged after {ended} iterations' if ended >= MAX_ITERATIONS else ''
-    )
+    iterations = int(np.max(classifier.n_iter_))
+    description = f"logistic regression (C={C}) on the encoder's pooled states of {len(labels):,} "
+    description += 'images'
+    if iterations >= MAX_ITERATIONS:
+        description += f', not converged after {iterations} iterations'
+    return functools.partial(counted, classifier.predict), description

@@ -1,1 +1,1 @@
-"""Published weights as our variables."""
+"""Published weights as the variables of our models."""

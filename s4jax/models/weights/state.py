@@ -1,4 +1,4 @@
-"""Reading PyTorch state dicts: every array checked for its shape and turned to our layout."""
+"""Reading PyTorch state dicts: every array is checked for its shape and turned to our layout."""
 
 import dataclasses
 import math
@@ -9,31 +9,52 @@ import numpy as np
 
 from s4jax.errors import UsageError
 
+Axes = int | tuple[int, ...]  # a tuple where we have several axes for one that is published
+
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A state dict of arrays or CPU tensors. With `prefix`, larger arrays are cut to the shape asked for (a supernet's)."""
+    """A state dict of arrays or CPU tensors.
+
+    `origin` says whose it should be, `advice` what to do where it is not. With `prefix` it may be a
+    supernet's: larger arrays are cut to the shape that is asked for.
+    """
 
     arrays: Mapping[str, Any]
     origin: str
     prefix: bool = False
+    advice: str = ''
 
-    def take(self, name: str, *shape: int) -> np.ndarray:
-        """The array of that name and shape; raises UsageError where the state dict has none or another shape."""
+    def take(self, name: str, *shape: int | None) -> np.ndarray:
+        """The array of that name and shape, in which None stands for any size.
+
+        Raises UsageError where the state dict has none, or one of another shape.
+        """
         if name not in self.arrays:
-            raise UsageError(f"the state dict has no '{name}': is it {self.origin}?")
-        array = np.asarray(self.arrays[name])
-        if array.shape != shape and not (
-            self.prefix
-            and array.ndim == len(shape)
-            and all(n <= have for n, have in zip(shape, array.shape))
-        ):
+            first = ', '.join(list(self.arrays)[:3]) or 'nothing'
             raise UsageError(
-                f"'{name}' has the shape {array.shape}, the architecture needs {shape}"
+                f"the state dict has no '{name}' (it has {first}, …): is it {self.origin}?"
+                f'{self._advice}'
+            )
+        array = np.asarray(self.arrays[name])
+        wanted = tuple(
+            have if n is None or self.prefix and n < have else n
+            for n, have in zip(shape, array.shape)
+        )
+        if len(shape) != array.ndim or array.shape != wanted:
+            needed = ', '.join('any' if n is None else str(n) for n in shape)
+            raise UsageError(
+                f"'{name}' has the shape {array.shape}, the architecture needs ({needed}): is it "
+                f'{self.origin}?{self._advice}'
             )
         return array[tuple(slice(n) for n in shape)]
 
+    @property
+    def _advice(self) -> str:
+        return f' {self.advice}' if self.advice else ''
+
     def norm(self, name: str, *features: int) -> dict[str, np.ndarray]:
+        """Scale and bias of a norm, each (*features)."""
         flat = math.prod(features)
         return {
             'scale': self.take(f'{name}.weight', flat).reshape(features),
@@ -41,28 +62,32 @@ class State:
         }
 
     def linear(
-        self, name: str, inputs: int | tuple, outputs: int | tuple, bias: bool = True
+        self, name: str, inputs: Axes, outputs: Axes, bias: bool = True
     ) -> dict[str, np.ndarray]:
-        """A dense layer; `inputs` and `outputs` may be tuples of the axes that the published one has fused."""
-        inputs, outputs = (n if isinstance(n, tuple) else (n,) for n in (inputs, outputs))
-        kernel = self.take(f'{name}.weight', math.prod(outputs), math.prod(inputs)).T.reshape(
-            inputs + outputs
-        )
-        return {'kernel': kernel} | (
-            {'bias': self.take(f'{name}.bias', math.prod(outputs)).reshape(outputs)} if bias else {}
-        )
+        """A dense layer: kernel (*inputs, *outputs) and, with `bias`, bias (*outputs)."""
+        ins, outs = _axes(inputs), _axes(outputs)
+        weight = self.take(f'{name}.weight', math.prod(outs), math.prod(ins))
+        return {'kernel': weight.T.reshape(ins + outs)} | self._bias(name, outs, bias)
 
     def conv(
-        self, name: str, size: int, inputs: int, outputs: int | tuple, bias: bool = True
+        self, name: str, size: int, inputs: int, outputs: Axes, bias: bool = True
     ) -> dict[str, np.ndarray]:
-        """A convolution, as (size, size, inputs, *outputs); one input channel of a depthwise one is left out."""
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        flat = math.prod(outputs)
-        kernel = self.take(f'{name}.weight', flat, inputs, size, size).transpose(2, 3, 1, 0)
-        return {'kernel': kernel.reshape(size, size, inputs, *outputs)} | (
-            {'bias': self.take(f'{name}.bias', flat).reshape(outputs)} if bias else {}
-        )
+        """A convolution: kernel (size, size, inputs, *outputs), bias (*outputs) with `bias`."""
+        outs = _axes(outputs)
+        weight = self.take(f'{name}.weight', math.prod(outs), inputs, size, size)
+        kernel = weight.transpose(2, 3, 1, 0).reshape(size, size, inputs, *outs)
+        return {'kernel': kernel} | self._bias(name, outs, bias)
 
     def depthwise(self, name: str, *channels: int) -> dict[str, np.ndarray]:
+        """A 3×3 convolution of each channel by itself: kernel (3, 3, *channels) and bias."""
         found = self.conv(name, 3, 1, channels)
         return found | {'kernel': found['kernel'][:, :, 0]}
+
+    def _bias(self, name: str, outputs: tuple[int, ...], there: bool) -> dict[str, np.ndarray]:
+        if not there:
+            return {}
+        return {'bias': self.take(f'{name}.bias', math.prod(outputs)).reshape(outputs)}
+
+
+def _axes(axes: Axes) -> tuple[int, ...]:
+    return axes if isinstance(axes, tuple) else (axes,)

@@ -39,7 +39,8 @@ def attention(q, k, v):
 
 
 def written_out(params, states):
-    """DESIGN: s_1 = p_1, s_i = σ(α_i / 0.1) s_{i-1} + (1 - σ(α_i / 0.1)) p_i; z += SA, z += CA(z, s_i), z += MLP."""
+    """s_1 = p_1, s_i = σ(α_i / 0.1) s_{i-1} + (1 - σ(α_i / 0.1)) p_i, with p_i = W_i LN(layer i);
+    z += SA(LN z), z += CA(LN z, LN s_i), z += MLP(LN z)."""
     first, *layers = (state.astype(np.float64) for state in states)
     z, s, gates = first, None, 1 / (1 + np.exp(-np.asarray(params['gates'], np.float64) / 0.1))
     for i, (p, layer) in enumerate(zip(params['blocks'], layers, strict=True)):
@@ -78,7 +79,8 @@ def test_no_gradient_goes_into_the_layers():
 
 
 def test_counts():
-    """The closed form against the model over random architectures; Table 1's smallest and largest at 10 classes."""
+    """The closed form against the model over random architectures; the smallest and the largest of
+    Table 1, at 10 classes."""
     rng = np.random.default_rng(2)
     for _ in range(5):
         depth = int(rng.integers(1, 4))
@@ -126,7 +128,7 @@ def test_macs_are_those_of_the_matmuls():
     assert made == 2 * ladder.macs(ARCH)  # two images
 
 
-def test_wrong_architectures_are_told(tmp_path):
+def test_wrong_architectures_are_refused(tmp_path):
     row = ARCH.to_json()
     for change, words in (
         ({'depth': 2}, 'needs as many'),
@@ -138,5 +140,5 @@ def test_wrong_architectures_are_told(tmp_path):
     with pytest.raises(ValueError, match='a decoder of depth 3 needs 4 states, not 3'):
         ladder.Model(ARCH).init(jax.random.key(0), states(ARCH, np.random.default_rng(0))[:3])
     (tmp_path / 'row.json').write_text(json.dumps({'family': 'clip'} | row))
-    told = run([sys.executable, '-m', 's4jax.count', f'--architecture={tmp_path / "row.json"}'])
-    assert json.loads(told.stdout) == {'params': ladder.params(ARCH), 'macs': ladder.macs(ARCH)}
+    counted = run([sys.executable, '-m', 's4jax.count', f'--architecture={tmp_path / "row.json"}'])
+    assert json.loads(counted.stdout) == {'params': ladder.params(ARCH), 'macs': ladder.macs(ARCH)}

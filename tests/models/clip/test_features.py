@@ -1,4 +1,4 @@
-"""An encoder's states on disk: the same as computed anew, resumable, checked, and added to where more layers are wanted."""
+"""An encoder's states on disk: as computed anew, resumable, checked, extended by further layers."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,10 @@ from s4jax.runtime import files, mesh
 
 
 class Case:
-    """Features of 10 images in batches of 4 by a "tower" of 4 layers, each adding one to 3 tokens; it counts its calls."""
+    """Features of 10 images in batches of 4 by a "tower" of 4 layers that counts its calls.
+
+    Each layer adds one to 3 tokens.
+    """
 
     def __init__(self, directory, dtype=np.float32):
         self.directory, self.mesh, self.dtype = directory, mesh.create(), dtype
@@ -72,9 +75,8 @@ def test_states_are_computed_once_and_layers_added(tmp_path, dtype):
         case.check(batches, last)
     (folder,) = tmp_path.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [f'state_0{k}' for k in (0, 2, 3, 4)]
-    assert (
-        case.run(2, 'other data')[1] == 3 and len(list(tmp_path.iterdir())) == 2
-    )  # what they depend on names the folder
+    # what they depend on names the folder
+    assert case.run(2, 'other data')[1] == 3 and len(list(tmp_path.iterdir())) == 2
     assert not case.warnings
 
 
@@ -87,7 +89,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path):
     case.check(batches, 2)
 
 
-def test_damaged_and_cut_files_are_told_and_computed_again(tmp_path):
+def test_damaged_and_cut_files_are_named_and_computed_again(tmp_path):
     case = Case(tmp_path)
     case.run(2)
     before = {path: path.read_bytes() for path in sorted(tmp_path.rglob('*.bin'))}
@@ -106,7 +108,7 @@ def test_damaged_and_cut_files_are_told_and_computed_again(tmp_path):
         assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_full_disk_is_told(tmp_path, monkeypatch):
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
