@@ -1,74 +1,86 @@
 """`python -m s4jax.data prepare --name=…` and `python -m s4jax.data inspect --name=…`."""
 
 import argparse
+import os
 import pathlib
 import sys
+import typing
+
+import pydantic
 
 from s4jax import data
-from s4jax.data import inspect, sources
-from s4jax.data.prepared import told
+from s4jax.data import inspect, places, published, sources
+from s4jax.data.messages import first_few
+from s4jax.data.sources import DataSettings
 from s4jax.errors import UsageError
+from s4jax.runtime.arguments import Parser, read_flags
+from s4jax.settings import Int, S, Section
+
+LOCAL = ('digits', 'folder')  # nothing is downloaded for these
 
 
-def parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        '--name',
-        required=True,
-        help='folder, cifar10, cifar100, tiny_imagenet, sun397, digits, or any image '
-        'classification dataset of TensorFlow Datasets',
+class PrepareSettings(Section):
+    """The flags of `prepare`, without those of the dataset."""
+
+    archive: str | None = pydantic.Field(
+        None, description='path of the official archive, where it is on the disk already'
     )
-    shared.add_argument(
-        '--root',
-        default='',
-        help="the folder of images; else TFDS's data directory (default: TFDS_DATA_DIR or "
-        '~/tensorflow_datasets)',
+    any_checksum: bool = pydantic.Field(
+        False, description='accept an archive that is not the official one'
     )
-    shared.add_argument(
-        '--storage-size',
-        type=int,
-        help='pixels of the stored images (default: 32 for CIFAR, 64 for Tiny '
-        'ImageNet, 256 for others)',
+
+    @pydantic.model_validator(mode='after')
+    def _checksum_of_an_archive(self) -> typing.Self:
+        if self.archive is None and self.any_checksum:
+            raise UsageError('any_checksum is used with --archive=FILE only; leave it out')
+        return self
+
+
+class InspectSettings(Section):
+    """The flags of `inspect`, without those of the dataset."""
+
+    sheet: str | None = pydantic.Field(
+        None, description='path of the contact sheet to write (default: NAME.png)'
     )
-    result = argparse.ArgumentParser(
-        prog='python -m s4jax.data', description='Prepares a dataset, or looks at it.'
-    )
+    seed: Int = pydantic.Field(0, ge=0, le=2**31 - 1, description='seed of the splits')
+
+
+def parser() -> Parser:
+    """All flags as text; the sections above and DataSettings check their values."""
+    shared = Parser(add_help=False)
+    _add(shared, DataSettings, '--name', required=True)
+    _add(shared, DataSettings, '--root', default='')
+    _add(shared, DataSettings, '--storage-size')
+    result = Parser(prog='python -m s4jax.data', description='Prepares a dataset, or looks at it.')
     commands = result.add_subparsers(dest='command', required=True)
     prepare = commands.add_parser(
         'prepare', parents=[shared], help='download (or take an archive) and store the pixels, once'
     )
-    prepare.add_argument(
-        '--archive', default='', help='the official archive, where it is on the disk already'
-    )
-    prepare.add_argument(
-        '--any-checksum', action='store_true', help='take an archive that is not the official one'
-    )
+    _add(prepare, PrepareSettings, '--archive')
+    _add(prepare, PrepareSettings, '--any-checksum', action='store_true')
     look = commands.add_parser(
         'inspect', parents=[shared], help='counts, sizes, what is suspicious, a contact sheet'
     )
-    look.add_argument(
-        '--sheet', type=pathlib.Path, help='where to write the contact sheet (default: NAME.png)'
-    )
-    look.add_argument('--seed', type=int, default=0, help='of the splits (default: 0)')
+    _add(look, InspectSettings, '--sheet')
+    _add(look, InspectSettings, '--seed', default=0)
     return result
 
 
+def _add(to: Parser, section: type[Section], flag: str, **options: typing.Any) -> None:
+    """A flag with the description of the section's field of this name."""
+    field = section.model_fields[flag.removeprefix('--').replace('-', '_')]
+    to.add_argument(flag, help=(field.description or '').replace('%', '%%'), **options)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    """Runs the command and returns the exit code; 2 for a mistake, which is printed in one line."""
     try:
-        if options.storage_size is not None and options.storage_size < 1:
-            raise UsageError(f'--storage-size={options.storage_size} must be at least 1')
+        options = parser().parse_args(arguments)
+        settings = _settings(DataSettings, options)
         if options.command == 'prepare':
-            return prepare(options)
-        loaded = data.load(
-            options.name, options.seed, root=options.root, storage_size=options.storage_size
-        )
-        print(*inspect.describe(loaded), sep='\n')
-        sheet = options.sheet or pathlib.Path(f'{options.name.replace("/", "-")}.png')
-        try:
-            print(f'\n{sheet}: images of {inspect.contact_sheet(loaded, sheet)} classes')
-        except OSError as error:
-            raise UsageError(f'--sheet={sheet} cannot be written: {error.strerror}') from None
+            prepare(settings, _settings(PrepareSettings, options))
+        else:
+            look(settings, _settings(InspectSettings, options))
         return 0
     except UsageError as error:
         print(f's4jax: {error}', file=sys.stderr)
@@ -78,19 +90,58 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def prepare(options: argparse.Namespace) -> int:
-    if options.name not in ('digits', 'folder'):
-        sources.download(options.name, options.root, options.archive, options.any_checksum)
-    prepared = sources.load(options.name, options.root, options.storage_size)
+def _settings(section: type[S], options: argparse.Namespace) -> S:
+    """The flags that a section knows."""
+    given = {name: value for name, value in vars(options).items() if name in section.model_fields}
+    return read_flags(section, given)
+
+
+def prepare(settings: DataSettings, options: PrepareSettings) -> None:
+    """Stores a dataset's pixels and prints what there is."""
+    name = settings.name
+    if options.archive is not None:
+        if name in LOCAL:
+            raise UsageError(f'--archive={options.archive} is not used with --name={name}')
+        published.archive_path(options.archive)
+    if name not in LOCAL:
+        published.download(name, settings.root, options.archive, options.any_checksum)
+    prepared = sources.load(settings)
     print(
-        f'{options.name}: {len(prepared.rows):,} images of {len(prepared.class_names):,} classes in '
+        f'{name}: {len(prepared.rows):,} images of {len(prepared.class_names):,} classes in '
         f'{prepared.directory or "memory"}; digest {prepared.digest}'
     )
-    if prepared.unreadable:
+    unreadable = prepared.unreadable
+    if unreadable:
         print(
-            f'{len(prepared.unreadable):,} of them cannot be read and are skipped: {told(prepared.unreadable)}'
+            f'{len(unreadable):,} of them cannot be read and are skipped: {first_few(unreadable)}'
         )
-    return 0
+
+
+def look(settings: DataSettings, options: InspectSettings) -> None:
+    """Prints the report on a dataset and writes its contact sheet."""
+    sheet = sheet_path(options.sheet, f'{settings.name.replace("/", "-")}.png')
+    loaded = data.load(settings, options.seed)
+    print(*inspect.describe(loaded), sep='\n')
+    try:
+        print(f'\n{sheet}: images of {inspect.contact_sheet(loaded, sheet)} classes')
+    except OSError as error:
+        raise UsageError(f'--sheet={sheet} cannot be written: {error.strerror}') from None
+
+
+def sheet_path(given: str | None, default: str) -> pathlib.Path:
+    """Where the contact sheet is to be written; UsageError where it cannot be."""
+    text = default if given is None else given
+    path = places.path_of(text, '--sheet')
+    folder = path.parent
+    if not text or path.is_dir():
+        raise UsageError(f'--sheet={text} is not a file; write a path such as sheets/{default}')
+    if not folder.is_dir():
+        raise UsageError(f'--sheet={text}: the folder {folder} does not exist; make it first')
+    if not places.permitted(folder, os.W_OK | os.X_OK):
+        raise UsageError(f'--sheet={text}: no permission to write in {folder}')
+    if path.exists() and not places.permitted(path, os.W_OK):
+        raise UsageError(f'--sheet={text}: no permission to replace this file')
+    return pathlib.Path(text).expanduser()
 
 
 if __name__ == '__main__':

@@ -1,258 +1,212 @@
-"""Augmentation on the device, of whole batches, without branches: crop, flip, RandAugment, erasing, mixing.
+"""Augmentation of whole batches on the device: crop, flip, RandAugment, erasing, mixing.
 
-The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow does.
-Randomness is drawn for the global batch from the key passed, so it does not matter how many devices share it.
+The recipe and its order are timm's, which AutoFormer trains with; images are resized as Pillow
+does. Randomness is drawn for the global batch from the key, so the number of devices that share
+the batch does not matter.
 """
+
+import typing
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+import pydantic
 
-from s4jax.data import randaugment
+from s4jax.data import boxes, randaugment
+from s4jax.data.resize import resample, resize_weights, shifted
 from s4jax.errors import UsageError
+from s4jax.settings import Bool, Float, Floats, Int, Section
 
-TRIES = 10  # for a box that fits, in cropping and erasing, as in timm
-ERASED_AREA = (0.02, 1 / 3)  # of the image
-ERASED_RATIO = (0.3, 1 / 0.3)  # height to width
-SPARE_NOISE = 2**16  # normal numbers drawn for a batch beyond those that erase one whole image
+SPLIT_TEXT = typing.get_args(Floats)[1]  # text such as 0.3,0.4 as its items
+Mean = Annotated[Float, pydantic.Field(ge=0, le=1)]
+Deviation = Annotated[Float, pydantic.Field(ge=0.001, le=10)]
+Area = Annotated[Float, pydantic.Field(ge=0.001, le=1)]
+Aspect = Annotated[Float, pydantic.Field(ge=0.01, le=100)]
+
+
+class PreprocessSettings(Section):
+    """How images become a model's input, in training and outside of it."""
+
+    mean: Annotated[tuple[Mean, ...], SPLIT_TEXT] = pydantic.Field(
+        description='mean of each channel, for values from 0 (black) to 1 (white)',
+        examples=[(0.485, 0.456, 0.406)],
+    )
+    std: Annotated[tuple[Deviation, ...], SPLIT_TEXT] = pydantic.Field(
+        description='standard deviation of each channel, for values from 0 to 1',
+        examples=[(0.229, 0.224, 0.225)],
+    )
+    crop_fraction: Float = pydantic.Field(
+        1.0,
+        ge=0.05,
+        le=1,
+        description='share of the short side that the centre crop keeps outside training',
+        examples=[0.875],
+    )
+
+    @pydantic.model_validator(mode='after')
+    def _one_of_each_for_a_channel(self) -> typing.Self:
+        if not self.mean:
+            raise UsageError('mean=() is empty; write one number per channel')
+        if len(self.mean) != len(self.std):
+            raise UsageError(
+                f'mean={self.mean} has {len(self.mean)} numbers and std={self.std} has '
+                f'{len(self.std)}; write one per channel in both'
+            )
+        return self
+
+
+class AugmentSettings(Section):
+    """How training images are augmented; the defaults are those of AutoFormer."""
+
+    crop: Literal['resized', 'pad', 'none'] = pydantic.Field(
+        'resized',
+        description='resized: a random box; pad: resized, bordered with black, cropped back; '
+        'none: resized',
+    )
+    scale: Annotated[tuple[Area, ...], SPLIT_TEXT] = pydantic.Field(
+        (0.08, 1.0),
+        description="smallest and largest area of the box of crop='resized', in images",
+    )
+    ratio: Annotated[tuple[Aspect, ...], SPLIT_TEXT] = pydantic.Field(
+        (3 / 4, 4 / 3),
+        description="smallest and largest width to height of the box of crop='resized'",
+        examples=[(0.75, 1.333)],
+    )
+    padding: Int = pydantic.Field(
+        0, ge=0, le=512, description="width in pixels of the border of crop='pad'", examples=[4]
+    )
+    flip: Bool = pydantic.Field(True, description='mirror every second image, at random')
+    rand_augment: str = pydantic.Field(
+        'm9-mstd0.5-inc1',
+        description="RandAugment's policy as timm writes it, or '' for none",
+        examples=['m9-mstd0.5-inc1'],
+    )
+    erasing: Float = pydantic.Field(
+        0.25, ge=0, le=1, description='probability that a box of an image is erased'
+    )
+    mixup: Float = pydantic.Field(
+        0.8, ge=0, le=100, description="mixup's Beta parameter, 0 for no mixup"
+    )
+    cutmix: Float = pydantic.Field(
+        1.0, ge=0, le=100, description="cutmix's Beta parameter, 0 for no cutmix"
+    )
+    switch: Float = pydantic.Field(
+        0.5, ge=0, le=1, description='probability of cutmix where both it and mixup are on'
+    )
+    smoothing: Float = pydantic.Field(
+        0.1, ge=0, lt=1, description="share of a label's weight that is spread over all classes"
+    )
+
+    @pydantic.field_validator('scale', 'ratio')
+    @classmethod
+    def _lowest_and_highest(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) != 2 or value[0] > value[1]:
+            raise UsageError('write two numbers, the smaller one first')
+        return value
+
+    @pydantic.field_validator('rand_augment')
+    @classmethod
+    def _known_policy(cls, value: str) -> str:
+        if value:
+            randaugment.parse_policy(value)
+        return value
+
+    @pydantic.model_validator(mode='after')
+    def _crop_uses_what_is_given(self) -> typing.Self:
+        fields = type(self).model_fields
+        if self.crop == 'pad' and not self.padding:
+            raise UsageError("padding=0 adds no border for crop='pad'; write for example padding=4")
+        if self.crop != 'pad' and self.padding:
+            raise UsageError(
+                f"padding={self.padding} is used with crop='pad' only, not with "
+                f"crop='{self.crop}'; write padding=0 or crop='pad'"
+            )
+        for name in ('scale', 'ratio'):
+            value, default = getattr(self, name), fields[name].default
+            if self.crop != 'resized' and value != default:
+                raise UsageError(
+                    f"{name}={value} is used with crop='resized' only, not with "
+                    f"crop='{self.crop}'; leave it out or write crop='resized'"
+                )
+        return self
 
 
 def train_batch(
-    key,
-    images,
-    labels,
-    *,
-    classes,
-    image_size,
-    mean,
-    std,
-    crop='resized',
-    scale=(0.08, 1.0),
-    ratio=(3 / 4, 4 / 3),
-    padding=0,
-    flip=True,
-    rand_augment='m9-mstd0.5-inc1',
-    erasing=0.25,
-    mixup=0.8,
-    cutmix=1.0,
-    switch=0.5,
-    smoothing=0.1,
-    shards=1,
-):
-    """uint8 images (B, H, W, C), int labels (B,) -> float32 images (B, S, S, C), soft targets (B, classes).
+    key: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    image_size: int,
+    settings: AugmentSettings,
+    preprocess: PreprocessSettings,
+    shards: int = 1,
+) -> tuple[jax.Array, jax.Array]:
+    """A batch's pixels float32 (B, S, S, C) and soft targets (B, classes), S = image_size.
 
-    crop: 'resized' (a box of `scale` of the area and of aspect `ratio`, resized), 'pad' (resized, bordered by
-    `padding` black pixels, cropped back) or 'none' (resized). mean, std: one per channel, for values 0 to 1.
-    rand_augment: '' for none, or as `randaugment.parse_policy`. erasing: its probability. mixup, cutmix:
-    their Beta parameters, 0 for never; switch: the probability of cutmix where both are on. shards: on how
-    many devices the batch lies, which changes where work is done but no result.
+    images uint8 (B, H, W, C), labels int (B,). shards: on how many devices the batch lies, which
+    changes where work is done but no result.
     """
-    policy = randaugment.parse_policy(rand_augment) if rand_augment else None
     crop_key, flip_key, policy_key, erase_key, mix_key = jax.random.split(key, 5)
-    batch, height, width, _ = images.shape
+    batch = len(images)
 
-    if crop == 'resized':
-        top, left, box_height, box_width = random_box(crop_key, batch, height, width, scale, ratio)
-        rows = resize_weights(height, image_size, top, box_height)
-        columns = resize_weights(width, image_size, left, box_width)
-    elif crop in ('pad', 'none'):
-        border = padding if crop == 'pad' else 0
-        moves = jax.random.randint(crop_key, (2, batch), -border, border + 1)
-        rows, columns = (
-            _moved(resize_weights(size, image_size, 0, size), by)
-            for size, by in ((height, moves[0]), (width, moves[1]))
-        )
-    else:
-        raise UsageError(f"crop='{crop}' is not known: write 'resized', 'pad' or 'none'")
-    if flip:
+    rows, columns = _crop_weights(crop_key, images.shape, image_size, settings)
+    if settings.flip:
         flipped = jax.random.bernoulli(flip_key, 0.5, (batch, 1, 1))
         columns = jnp.where(flipped, columns[:, ::-1], columns)
     planes = resample(images, rows, columns)
 
-    if policy:
-        fill = np.minimum(255, np.round(255 * np.asarray(mean)))  # what a warp uncovers
+    if settings.rand_augment:
+        policy = randaugment.parse_policy(settings.rand_augment)
+        fill = np.minimum(255, np.round(255 * np.asarray(preprocess.mean)))  # the mean colour
         planes = randaugment.rand_augment(policy_key, planes, policy, fill, shards)
-    pixels = normalise(jnp.moveaxis(planes, 1, -1), mean, std)
-    if erasing:
-        pixels = erase(erase_key, pixels, erasing, shards)
+    pixels = normalise(jnp.moveaxis(planes, 1, -1), preprocess)
+    if settings.erasing:
+        pixels = boxes.erase(erase_key, pixels, settings.erasing, shards)
+    smoothing, mixup, cutmix = settings.smoothing, settings.mixup, settings.cutmix
     targets = jax.nn.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
     if mixup or cutmix:
-        pixels, targets = mix(mix_key, pixels, targets, mixup, cutmix, switch)
+        pixels, targets = boxes.mix(mix_key, pixels, targets, mixup, cutmix, settings.switch)
     return pixels, targets
 
 
-def eval_batch(images, *, image_size, mean, std, crop_fraction=1.0):
-    """uint8 images (B, H, W, C) -> float32 (B, S, S, C).
+def _crop_weights(
+    key: jax.Array, shape: tuple[int, ...], image_size: int, settings: AugmentSettings
+) -> tuple[jax.Array, jax.Array]:
+    """Weights of the rows (B, S, H) and of the columns (B, S, W) that crop and resize a batch."""
+    batch, height, width, _ = shape
+    if settings.crop == 'resized':
+        scale, ratio = settings.scale, settings.ratio
+        top, left, tall, wide = boxes.random_box(key, batch, height, width, scale, ratio)
+        rows = resize_weights(height, image_size, top, tall)
+        return rows, resize_weights(width, image_size, left, wide)
+    border = settings.padding
+    moves = jax.random.randint(key, (2, batch), -border, border + 1)
+    rows = shifted(resize_weights(height, image_size, 0, height), moves[0])
+    return rows, shifted(resize_weights(width, image_size, 0, width), moves[1])
 
-    The short side resized to image_size / crop_fraction, the centre cropped, normalised; an image that has
-    this size already is only normalised.
+
+def eval_batch(images: jax.Array, image_size: int, preprocess: PreprocessSettings) -> jax.Array:
+    """uint8 images (B, H, W, C) -> float32 (B, S, S, C), S = image_size, without randomness.
+
+    The short side is resized to image_size / crop_fraction, the centre cropped and normalised. An
+    image that has this size already is only normalised.
     """
-    if not 0 < crop_fraction <= 1:
-        raise UsageError(f'crop_fraction={crop_fraction} is not above 0 and at most 1')
     batch, height, width, _ = images.shape
-    short = int(image_size / crop_fraction)
+    short = int(image_size / preprocess.crop_fraction)
 
-    def weights(size):
+    def weights(size: int) -> jax.Array:
         resized = int(short * size / min(height, width))
         first = round((resized - image_size) / 2)
-        return resize_weights(size, resized, 0, size)[first : first + image_size]
+        result = resize_weights(size, resized, 0, size)[first : first + image_size]
+        return jnp.broadcast_to(result, (batch, *result.shape))
 
     if (height, width) != (image_size, image_size) or short != image_size:
-        each = lambda weights: jnp.broadcast_to(weights, (batch, *weights.shape))
-        images = jnp.moveaxis(resample(images, each(weights(height)), each(weights(width))), 1, -1)
-    return normalise(images, mean, std)
+        images = jnp.moveaxis(resample(images, weights(height), weights(width)), 1, -1)
+    return normalise(images, preprocess)
 
 
-def normalise(images, mean, std):
-    """Grey levels 0 … 255 (…, C) to (value / 255 - mean) / std."""
-    mean, std = (np.asarray(a, np.float32) for a in (mean, std))
+def normalise(images: jax.Array, preprocess: PreprocessSettings) -> jax.Array:
+    """Grey levels 0 … 255 (…, C) to (value / 255 - mean) / std, float32."""
+    mean, std = (np.asarray(a, np.float32) for a in (preprocess.mean, preprocess.std))
     return images.astype(jnp.float32) * (1 / (255 * std)) - mean / std
-
-
-def random_box(key, batch, height, width, scale, ratio):
-    """top, left, height, width (B,) int32, as torchvision's RandomResizedCrop: the first of 10 that fits."""
-    shape_key, place_key = jax.random.split(key)
-    tall, wide = _random_sizes(
-        shape_key, batch, height * width, scale, ratio
-    )  # ratio: width to height
-    fits, wide, tall = _first(
-        (wide <= width) & (tall <= height) & (wide > 0) & (tall > 0), wide, tall
-    )
-    # where none of them does: the centre, as much of it as the ratio allows
-    most_wide = round(height * ratio[1]) if width / height > ratio[1] else width
-    most_tall = round(width / ratio[0]) if width / height < ratio[0] else height
-    wide, tall = jnp.where(fits, wide, most_wide), jnp.where(fits, tall, most_tall)
-    top, left = _place(place_key, height - tall, width - wide)
-    return (
-        jnp.where(fits, top, (height - most_tall) // 2),
-        jnp.where(fits, left, (width - most_wide) // 2),
-        tall,
-        wide,
-    )
-
-
-def _random_sizes(key, batch, area, scale, ratio):
-    """Whole sides (TRIES, B): their product in `scale` of the area, the second over the first in `ratio`."""
-    area_key, ratio_key = jax.random.split(key)
-    area = area * jax.random.uniform(area_key, (TRIES, batch), minval=scale[0], maxval=scale[1])
-    low, high = np.log(ratio)
-    ratio = jnp.exp(jax.random.uniform(ratio_key, (TRIES, batch), minval=low, maxval=high))
-    return jnp.round(jnp.sqrt(area / ratio)), jnp.round(jnp.sqrt(area * ratio))
-
-
-def _first(valid, *candidates):
-    """Whether any of the candidates (TRIES, B) is valid (B,), then the first that is, as int32."""
-    first = jnp.argmax(valid, axis=0)[None]
-    taken = (jnp.take_along_axis(a, first, axis=0)[0].astype(jnp.int32) for a in candidates)
-    return jnp.any(valid, axis=0), *taken
-
-
-def _place(key, *room):
-    """For each room (B,), a uniform integer from 0 to it."""
-    share = jax.random.uniform(key, (len(room), *room[0].shape))
-    return [jnp.minimum(jnp.floor(u * (r + 1)).astype(jnp.int32), r) for u, r in zip(share, room)]
-
-
-def resize_weights(size_in, size_out, start, length):
-    """(…, size_out, size_in) weights that resize the pixels [start, start + length) of an axis to size_out.
-
-    start, length: integers or int32 (B,). Pillow's BICUBIC (a = -0.5), widened when it shrinks. Nothing
-    outside the box counts, as if it had been cropped before.
-    """
-    start, length = (jnp.asarray(a, jnp.int32)[..., None, None] for a in (start, length))
-    # output pixel i has its centre at (2i + 1)·length / (2·size_out): whole part and rest, exact in integers
-    twice = (2 * jnp.arange(size_out, dtype=jnp.int32)[:, None] + 1) * length
-    whole, rest = twice // (2 * size_out), twice % (2 * size_out)
-    pixel = jnp.arange(size_in, dtype=jnp.int32) - start
-    distance = (pixel - whole).astype(jnp.float32) + 0.5 - rest / (2 * size_out)
-    weights = randaugment.cubic(distance / jnp.maximum(1, length / size_out), -0.5)
-    weights = jnp.where((pixel >= 0) & (pixel < length), weights, 0)
-    return weights / jnp.sum(weights, axis=-1, keepdims=True)
-
-
-def _moved(weights, by):
-    """Weights (S, size) as (B, S, size): output pixel i is the old i + by (B,), or black if there is none."""
-    size = len(weights)
-    source = jnp.arange(size) + by[:, None]
-    return jnp.where(
-        ((source >= 0) & (source < size))[..., None], weights[jnp.clip(source, 0, size - 1)], 0
-    )
-
-
-def resample(images, rows, columns):
-    """uint8 (B, H, W, C) to uint8 planes (B, C, S, T) by weights (B, S, H) and (B, T, W).
-
-    Columns first, and rounded to grey levels after each pass, as in Pillow. Precision 'highest', or
-    accelerators would round the weights to 8 or 10 bits.
-    """
-    product = lambda a, b: jnp.clip(jnp.floor(jnp.matmul(a, b, precision='highest') + 0.5), 0, 255)
-    batch, height, width, channels = images.shape
-    lines = jnp.moveaxis(images, -1, 1).reshape(batch, channels * height, width).astype(jnp.float32)
-    planes = product(lines, jnp.swapaxes(columns, 1, 2)).reshape(batch, channels, height, -1)
-    # a product per channel: one for all would give lines of all channels, and sorting them costs as much
-    return jnp.stack(
-        [product(rows, planes[:, c]).astype(jnp.uint8) for c in range(channels)], axis=1
-    )
-
-
-def erase(key, pixels, probability, shards=1):
-    """With `probability`, a box of an image (B, S, S, C) becomes normal noise: timm's 'pixel' mode."""
-    batch, height, width, channels = pixels.shape
-    erase_key, shape_key, place_key, noise_key = jax.random.split(key, 4)
-    wide, tall = _random_sizes(shape_key, batch, height * width, ERASED_AREA, ERASED_RATIO)
-    fits, wide, tall = _first((wide < width) & (tall < height), wide, tall)
-    top, left = _place(place_key, height - tall, width - wide)
-    erased = fits & jax.random.bernoulli(erase_key, probability, (batch,))
-
-    # normal numbers cost more than all the rest: a large batch reads them from one field, each image its part
-    one = height * width * channels
-    drawn = min(batch * one, one + SPARE_NOISE)
-    field = jax.random.normal(noise_key, (drawn,))
-    starts = jnp.asarray(np.linspace(0, drawn - one, batch).astype(np.int32))
-
-    def primitive(pixels, start, *box):
-        noise = jax.vmap(lambda start: lax.dynamic_slice(field, (start,), (one,)))(start)
-        return jnp.where(_box(height, width, *box)[..., None], noise.reshape(pixels.shape), pixels)
-
-    arguments = starts, top, left, tall, wide
-    return randaugment.where_needed(erased, probability, primitive, pixels, arguments, shards)
-
-
-def _box(height, width, top, left, tall, wide):
-    """(B, height, width) bool: inside the boxes, each argument (B,)."""
-    within = lambda size, first, length: (
-        (jnp.arange(size) >= first) & (jnp.arange(size) < first + length)
-    )
-    rows, columns = (
-        within(height, top[:, None], tall[:, None]),
-        within(width, left[:, None], wide[:, None]),
-    )
-    return rows[:, :, None] & columns[:, None, :]
-
-
-def mix(key, pixels, targets, mixup, cutmix, switch):
-    """Mixup or cutmix of the batch with itself reversed, one λ and one box for all, as timm's mode 'batch'.
-
-    The share of its own target is exactly the share of its own pixels: λ of cutmix is corrected to the box.
-    """
-    beta_key, switch_key, place_key = jax.random.split(key, 3)
-    _, height, width, _ = pixels.shape
-    # where one of them is off its parameter is never used, but must be legal
-    alpha = jnp.array([mixup or 1.0, cutmix or 1.0])
-    lambdas = jax.random.beta(beta_key, alpha, alpha)
-    use_cutmix = jax.random.bernoulli(
-        switch_key, switch if mixup and cutmix else float(bool(cutmix))
-    )
-
-    side = jnp.sqrt(1 - lambdas[1])
-    tall, wide = (height * side).astype(jnp.int32), (width * side).astype(jnp.int32)
-    centre_y, centre_x = _place(place_key, jnp.array([height - 1]), jnp.array([width - 1]))
-    top, bottom = (jnp.clip(centre_y + by, 0, height) for by in (-(tall // 2), (tall + 1) // 2))
-    left, right = (jnp.clip(centre_x + by, 0, width) for by in (-(wide // 2), (wide + 1) // 2))
-    box = _box(height, width, top, left, bottom - top, right - left)[..., None]
-    area = (bottom - top) * (right - left) / (height * width)
-
-    own = jnp.where(use_cutmix, 1 - box.astype(jnp.float32), lambdas[0])
-    share = jnp.where(use_cutmix, 1 - area, lambdas[0])
-    return own * pixels + (1 - own) * pixels[::-1], share * targets + (1 - share) * targets[::-1]

@@ -1,10 +1,12 @@
 """The paper's datasets as TFDS builders over the official archives, prepared without TensorFlow.
 
-TFDS's own CIFAR and SUN397 builders need TensorFlow (and OpenCV) only to decode and encode images; these hand Pillow's
-images to TFDS instead, which downloads, checks the checksum and writes array_record. CIFAR comes out as TFDS's own.
+TFDS's own CIFAR and SUN397 builders need TensorFlow (and OpenCV) only to decode and encode images.
+These hand Pillow's images to TFDS instead, which downloads the archive, checks its checksum and
+writes array_record. The result for CIFAR is that of TFDS's own builder.
 """
 
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -16,32 +18,35 @@ from PIL import Image
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.image_classification import cifar
 
-Examples = Iterator[tuple[Any, dict[str, Any]]]
+Examples = Iterator[tuple[Any, dict[str, Any]]]  # of (key, features)
+Path = str | os.PathLike[str]
 
 
 class Archive:
-    """What the builders have in common: one official archive of known size and SHA-256."""
+    """A builder's one official archive, of known size in bytes and SHA-256."""
 
     URL: str
     SIZE: int
     SHA256: str
     url_infos: dict[str, UrlInfo] = {}  # where TFDS's download manager looks
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         self.url_infos = {self.URL: UrlInfo(self.SIZE, self.SHA256, self.filename())}
         super().__init__(**options)
 
     @classmethod
     def filename(cls) -> str:
+        """The archive's name, under which TFDS looks for it."""
         return cls.URL.rpartition('/')[2]
 
 
-def members(path: Any) -> Iterator[tuple[str, bytes]]:
+def members(path: Path) -> Iterator[tuple[str, bytes]]:
     """(path, content) of the files of a .tar.gz, read once from its beginning to its end."""
     with tarfile.open(path, 'r|gz') as archive:
         for member in archive:
-            if member.isfile():
-                yield member.name, archive.extractfile(member).read()
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield member.name, file.read()
 
 
 with tfds.core.registered.skip_registration():  # two of the names are TFDS's own
@@ -52,7 +57,7 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
         URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
         SIZE, SHA256 = 170052171, 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd'
 
-        def _split_generators(self, manager) -> dict[str, Examples]:
+        def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Examples]:
             facts = self._cifar_info
             files = {
                 path.removeprefix(facts.prefix): content
@@ -63,31 +68,22 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
                 raise ValueError(f'the archive lacks {", ".join(sorted(missing))}')
             for key, file in zip(facts.label_keys, facts.label_files):
                 self.info.features[key].names = files[file].decode().split()
+            train = [files[name] for name in facts.train_files]
+            test = [files[name] for name in facts.test_files]
             return {
-                'train': self._generate_examples(
-                    'train_', [files[name] for name in facts.train_files]
-                ),
-                'test': self._generate_examples(
-                    'test_', [files[name] for name in facts.test_files]
-                ),
+                'train': self._generate_examples('train_', train),
+                'test': self._generate_examples('test_', test),
             }
 
         def _generate_examples(self, prefix: str, files: list[bytes]) -> Examples:
-            """One byte a label, then 32×32 bytes a channel."""
+            """An image is one byte for each label, then 32×32 bytes for each channel."""
             keys = self._cifar_info.label_keys
-            rows = np.concatenate(
-                [np.frombuffer(file, np.uint8).reshape(-1, len(keys) + 3072) for file in files]
-            )
-            for index, row in enumerate(rows):
-                image = row[len(keys) :].reshape(3, 32, 32).transpose(1, 2, 0)
-                yield (
-                    index,
-                    {
-                        'id': f'{prefix}{index:05d}',
-                        'image': Image.fromarray(image),
-                        **dict(zip(keys, row[: len(keys)])),
-                    },
-                )
+            width = len(keys) + 3 * 32 * 32
+            parts = [np.frombuffer(file, np.uint8).reshape(-1, width) for file in files]
+            for index, row in enumerate(np.concatenate(parts)):
+                pixels = row[len(keys) :].reshape(3, 32, 32).transpose(1, 2, 0)
+                example = {'id': f'{prefix}{index:05d}', 'image': Image.fromarray(pixels)}
+                yield index, example | dict(zip(keys, row[: len(keys)]))
 
     class Cifar100(Cifar10, cifar.Cifar100):
         """CIFAR-100, with the 100 fine labels as `label`."""
@@ -98,7 +94,8 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
     class TinyImagenet(Archive, tfds.core.GeneratorBasedBuilder):
         """Tiny ImageNet: 200 classes, 100,000 training images of 64×64.
 
-        The official test images have no labels, so the labelled official validation images are the test split, as everywhere.
+        The official test images have no labels. As is usual, the official validation images, which
+        have labels, are the test split.
         """
 
         VERSION = tfds.core.Version('1.0.0')
@@ -118,7 +115,7 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
                 ),
             )
 
-        def _split_generators(self, manager) -> dict[str, Examples]:
+        def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Examples]:
             path = manager.download(self.URL)
             with zipfile.ZipFile(path) as archive:
                 lines = {
@@ -128,53 +125,45 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
                 files = [name for name in archive.namelist() if name.lower().endswith('.jpeg')]
             words = dict(line.split('\t', 1) for line in lines['words.txt'])
             wnids = [line for line in lines['wnids.txt'] if line]
-            names = {
-                wnid: f'{wnid} {words[wnid].split(",")[0]}' for wnid in wnids
-            }  # two classes share a word
+            # with the WordNet id, because two classes share a word
+            names = {wnid: f'{wnid} {words[wnid].split(",")[0]}' for wnid in wnids}
             self.info.features['label'].names = list(names.values())
             annotated = dict(line.split('\t')[:2] for line in lines['val/val_annotations.txt'])
-            train = [
-                (name, names[name.split('/')[2]]) for name in files if name.split('/')[1] == 'train'
-            ]
-            test = [
-                (name, names[annotated[name.rpartition('/')[2]]])
-                for name in files
-                if name.split('/')[1] == 'val'
-            ]
+            train, test = [], []  # (path in the archive, class)
+            for name in files:
+                _, split, *rest = name.split('/')
+                if split == 'train':
+                    train.append((name, names[rest[0]]))
+                elif split == 'val':
+                    test.append((name, names[annotated[rest[-1]]]))
             return {
                 'train': self._generate_examples(path, train),
                 'test': self._generate_examples(path, test),
             }
 
-        def _generate_examples(self, path, files: list[tuple[str, str]]) -> Examples:
+        def _generate_examples(self, path: Path, files: list[tuple[str, str]]) -> Examples:
             with zipfile.ZipFile(path) as archive:
                 for name, label in files:
-                    yield (
-                        name,
-                        {
-                            'file_name': name,
-                            'image': io.BytesIO(archive.read(name)),
-                            'label': label,
-                        },
-                    )
+                    image = io.BytesIO(archive.read(name))
+                    yield name, {'file_name': name, 'image': image, 'label': label}
 
     class Sun397(Archive, tfds.core.GeneratorBasedBuilder):
-        """SUN397 in TFDS's 70/10/20 split, its images reduced to 120,000 pixels as there, but by Pillow and not OpenCV."""
+        """SUN397 in TFDS's 70/10/20 split.
+
+        Its images are reduced to 120,000 pixels as by TFDS, but by Pillow instead of OpenCV.
+        """
 
         VERSION = tfds.core.Version('4.0.0')
-        BUILDER_CONFIGS = [
-            tfds.core.BuilderConfig(name='pillow')
-        ]  # not 'tfds', whose pixels differ by the codec's rounding
+        # not 'tfds', whose pixels differ by the codec's rounding
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='pillow')]
         URL = 'https://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz'
-        SIZE, SHA256 = (
-            39077296924,
-            'f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec',
-        )
+        SIZE = 39077296924
+        SHA256 = 'f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec'
         PIXELS = 120_000
-        IGNORED = (
+        DAMAGED = (
             '/c/church/outdoor/sun_bhenjvsvrtumjuri.jpg',
             '/t/track/outdoor/sun_aophkoiosslinihb.jpg',
-        )  # damaged
+        )
 
         def _info(self) -> tfds.core.DatasetInfo:
             names = tfds.core.tfds_path('image_classification/sun397_labels.txt')
@@ -190,41 +179,29 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
                 ),
             )
 
-        def _split_generators(self, manager) -> dict[str, Examples]:
+        def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Examples]:
             path = manager.download(self.URL)
             return {
                 split: self._generate_examples(path, short)
                 for split, short in (('train', 'tr'), ('validation', 'va'), ('test', 'te'))
             }
 
-        def _generate_examples(self, path, short: str) -> Examples:
-            listed = (
-                tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt')
-                .read_text()
-                .split()
-            )
-            wanted = set(listed).difference(self.IGNORED)
-            for name, content in members(path):
-                name = name.removeprefix('SUN397')
+        def _generate_examples(self, path: Path, short: str) -> Examples:
+            listed = tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt')
+            wanted = set(listed.read_text().split()).difference(self.DAMAGED)
+            for path_inside, content in members(path):
+                name = path_inside.removeprefix('SUN397')
                 if name in wanted:
-                    yield (
-                        name,
-                        {
-                            'file_name': name,
-                            'image': self._reduced(content),
-                            'label': name.rpartition('/')[0],
-                        },
-                    )
+                    image, label = self._reduced(content), name.rpartition('/')[0]
+                    yield name, {'file_name': name, 'image': image, 'label': label}
 
         def _reduced(self, data: bytes) -> io.BytesIO:
-            """As JPEG: under .jpg the archive holds PNG, GIF and BMP, too."""
+            """An image as JPEG: some files of the archive named .jpg are PNG, GIF or BMP."""
             image = Image.open(io.BytesIO(data)).convert('RGB')
             factor = (self.PIXELS / (image.width * image.height)) ** 0.5
             if factor < 1:
-                image = image.resize(
-                    (round(image.width * factor), round(image.height * factor)),
-                    Image.Resampling.BICUBIC,
-                )
+                size = round(image.width * factor), round(image.height * factor)
+                image = image.resize(size, Image.Resampling.BICUBIC)
             result = io.BytesIO()
             image.save(result, 'JPEG', quality=95)
             result.seek(0)

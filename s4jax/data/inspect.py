@@ -1,4 +1,4 @@
-"""A look at a dataset before it is trained on: what there is, what is suspicious, and a contact sheet."""
+"""A look at a dataset before training: what it holds, what is suspicious, a contact sheet."""
 
 import pathlib
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ SPLITS = ('train', 'search', 'test')
 TINY = 16  # pixels of the short side below which an image is listed
 FEW = 10  # images of a class below which it is listed
 LISTED = 10  # lines of each kind
-TILE, ACROSS, ROWS = 64, 12, 48  # the contact sheet: pixels, images of a class, classes
+# The contact sheet, in pixels: an image, an image with its gap, and the names at the left.
+TILE, CELL, MARGIN = 64, 66, 180
+ACROSS, ROWS = 12, 48  # images of a class, classes
 
 
 def describe(data: Data) -> Iterator[str]:
@@ -22,92 +24,94 @@ def describe(data: Data) -> Iterator[str]:
     used = prepared.rows[prepared.rows['label'] >= 0]
     short = np.minimum(used['height'], used['width'])
     size, channels = prepared.images.shape[2:]
-    yield f'{data.name}: {len(used):,} images of {len(data.class_names):,} classes, stored as {size}×{size}×{channels}'
+    yield (
+        f'{data.name}: {len(used):,} images of {len(data.class_names):,} classes, stored as '
+        f'{size}×{size}×{channels}'
+    )
     if prepared.directory:
-        yield f'in {prepared.directory} ({prepared.images.nbytes / 2**20:,.0f} MiB); digest {prepared.digest}'
+        mebibytes = prepared.images.nbytes / 2**20
+        yield f'in {prepared.directory} ({mebibytes:,.0f} MiB); digest {prepared.digest}'
     yield (
         f'sizes: short side {short.min()} to {short.max()} pixels, median {int(np.median(short))}; '
         f'{np.mean(short < size):.0%} are enlarged'
     )
     yield ''
     counts = class_counts(data)
-    width = max(map(len, (*data.class_names, 'all')))
-    yield f'{"class":<{width}}' + ''.join(f'{name:>9}' for name in SPLITS)
-    for name, row in zip(('all', *data.class_names), (counts.sum(0), *counts)):
-        yield f'{name:<{width}}' + ''.join(f'{number:>9,}' for number in row)
+    yield from _table(data.class_names, counts)
     yield ''
-    found = False
-    for title, lines in suspicious(data, counts):
-        if lines:
-            found = True
-            yield f'{title}: {len(lines):,}'
-            yield from (f'    {line}' for line in lines[:LISTED])
-            if len(lines) > LISTED:
-                yield f'    … and {len(lines) - LISTED:,} more'
-    if not found:
+    findings = [(title, lines) for title, lines in suspicious(data, counts) if lines]
+    for title, lines in findings:
+        yield f'{title}: {len(lines):,}'
+        yield from (f'    {line}' for line in lines[:LISTED])
+        if len(lines) > LISTED:
+            yield f'    … and {len(lines) - LISTED:,} more'
+    if not findings:
         yield 'nothing suspicious'
 
 
+def _table(class_names: tuple[str, ...], counts: np.ndarray) -> Iterator[str]:
+    """The lines of a table of counts (classes, 3), the sum of all classes first."""
+    width = max(map(len, (*class_names, 'all')))
+    yield f'{"class":<{width}}' + ''.join(f'{name:>9}' for name in SPLITS)
+    for name, row in zip(('all', *class_names), (counts.sum(0), *counts)):
+        yield f'{name:<{width}}' + ''.join(f'{number:>9,}' for number in row)
+
+
 def class_counts(data: Data) -> np.ndarray:
-    """(classes, 3) images in train, search and test."""
-    labels = data.prepared.rows['label']
-    return np.stack(
-        [
-            np.bincount(labels[indices], minlength=len(data.class_names))
-            for indices in data.splits.values()
-        ],
-        1,
-    )
+    """How many images of each class are in train, search and test: (classes, 3)."""
+    labels, classes = data.prepared.rows['label'], len(data.class_names)
+    counts = [np.bincount(labels[part], minlength=classes) for part in data.splits.values()]
+    return np.stack(counts, axis=1)
 
 
 def suspicious(data: Data, counts: np.ndarray) -> Iterator[tuple[str, list[str]]]:
-    """Kinds of findings, each with its lines."""
+    """Kinds of findings, each with its lines; counts (classes, 3) are those of the classes."""
     prepared, names, rows = data.prepared, data.prepared.names(), data.prepared.rows
-    where = np.full(len(rows), '', dtype='U6')
+    where = np.full(len(rows), '', dtype='U6')  # each image's split
     for split, indices in data.splits.items():
         where[indices] = split
     used = np.flatnonzero(where != '')
-    yield (
-        'unreadable, skipped',
-        [f'{name}: {reason}' for name, reason in prepared.unreadable.items()],
-    )
+    unreadable = [f'{name}: {reason}' for name, reason in prepared.unreadable.items()]
+    yield 'unreadable, skipped', unreadable
+    yield from _same_pixels(prepared, names, where, used)
+    yield 'blank: a single colour', [names[i] for i in used[rows['blank'][used]]]
+    tiny = used[np.minimum(rows['height'], rows['width'])[used] < TINY]
+    sizes = [f'{names[i]}: {rows["width"][i]}×{rows["height"][i]}' for i in tiny]
+    yield f'tiny: a short side below {TINY} pixels', sizes
+    animated = [names[i] for i in used[rows['animated'][used]]]
+    yield 'animated: only the first frame is used', animated
+    few = [
+        f'{name}: {", ".join(f"{number} {split}" for split, number in zip(SPLITS, row))}'
+        for name, row in zip(data.class_names, counts)
+        if row.sum() < FEW or not row.all()
+    ]
+    yield f'classes of fewer than {FEW} images, or without one in a split', few
 
-    across, labels_differ, within = [], [], []
+
+def _same_pixels(
+    prepared: Prepared, names: list[str], where: np.ndarray, used: np.ndarray
+) -> Iterator[tuple[str, list[str]]]:
+    """Findings about images whose stored pixels are the same.
+
+    names, where: each image's name and its split (n,); used: indices of the images in a split.
+    """
+    across: list[str] = []
+    labels_differ: list[str] = []
+    within: list[str] = []
     for group in duplicates(prepared, used):
-        line = ' = '.join(f'{names[i]} ({where[i]})' for i in group[:4]) + (
-            f' and {len(group) - 4} more' if len(group) > 4 else ''
-        )
-        if len(set(rows['label'][group])) > 1:
+        line = ' = '.join(f'{names[i]} ({where[i]})' for i in group[:4])
+        if len(group) > 4:
+            line += f' and {len(group) - 4} more'
+        if len(set(prepared.rows['label'][group])) > 1:
             labels_differ.append(line)
-        if len(set(where[group])) > 1:
-            across.append(line)
-        else:
-            within.append(line)
+        (across if len(set(where[group])) > 1 else within).append(line)
     yield 'the same pixels in two splits, which makes accuracies look better than they are', across
     yield 'the same pixels in two classes', labels_differ
     yield 'the same pixels twice in a split', within
-    yield 'blank: one colour all over', [names[i] for i in used[rows['blank'][used]]]
-    tiny = used[np.minimum(rows['height'], rows['width'])[used] < TINY]
-    yield (
-        f'tiny: a short side below {TINY} pixels',
-        [f'{names[i]}: {rows["width"][i]}×{rows["height"][i]}' for i in tiny],
-    )
-    yield (
-        'animated, of which the first frame is taken',
-        [names[i] for i in used[rows['animated'][used]]],
-    )
-    yield (
-        f'classes of fewer than {FEW} images, or without one in a split',
-        [
-            f'{name}: {", ".join(f"{number} {split}" for split, number in zip(SPLITS, row))}'
-            for name, row in zip(data.class_names, counts)
-            if row.sum() < FEW or not row.all()
-        ],
-    )
 
 
 def duplicates(prepared: Prepared, used: np.ndarray) -> list[np.ndarray]:
-    """Groups of indices whose stored pixels are the same."""
+    """Groups of indices, among those used (n,), whose stored pixels are the same."""
     digests = prepared.rows['digest'][used]
     _, group, count = np.unique(
         digests.view('<u8').reshape(-1, 2), axis=0, return_inverse=True, return_counts=True
@@ -117,27 +121,23 @@ def duplicates(prepared: Prepared, used: np.ndarray) -> list[np.ndarray]:
 
 
 def contact_sheet(data: Data, path: pathlib.Path) -> int:
-    """Writes a PNG with a row of images for each class, drawn with a fixed seed; returns how many classes it shows."""
+    """Writes a PNG with a row of images for each class; returns how many classes it shows.
+
+    The images are drawn with a fixed seed.
+    """
     labels, draw = data.prepared.rows['label'], np.random.default_rng(0)
-    shown = np.unique(
-        np.linspace(0, len(data.class_names) - 1, min(ROWS, len(data.class_names))).astype(int)
-    )
-    margin = 180
-    sheet = Image.new('RGB', (margin + ACROSS * (TILE + 2), len(shown) * (TILE + 2)), '#ddd')
+    classes = len(data.class_names)
+    shown = np.unique(np.linspace(0, classes - 1, min(ROWS, classes)).astype(int))
+    sheet = Image.new('RGB', (MARGIN + ACROSS * CELL, len(shown) * CELL), '#ddd')
     pen = ImageDraw.Draw(sheet)
     for row, label in enumerate(shown):
         indices = np.flatnonzero(labels == label)
-        pen.text(
-            (4, row * (TILE + 2) + 16),
-            f'{data.class_names[label][:28]}\n{len(indices):,} images',
-            fill='black',
-        )
+        text = f'{data.class_names[label][:28]}\n{len(indices):,} images'
+        pen.text((4, row * CELL + 16), text, fill='black')
         for column, i in enumerate(draw.permutation(indices)[:ACROSS]):
             pixels = data.prepared.images[i]
-            tile = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).resize(
-                (TILE, TILE)
-            )
-            sheet.paste(tile, (margin + column * (TILE + 2), row * (TILE + 2) + 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
+            tile = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            place = MARGIN + column * CELL, row * CELL + 1
+            sheet.paste(tile.resize((TILE, TILE)), place)
     sheet.save(path, 'PNG')
     return len(shown)

@@ -15,9 +15,8 @@ def noise(seed, height=20, width=24):
 
 def encoded(pixels, kind='PNG', **options):
     file = io.BytesIO()
-    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(
-        file, kind, **options
-    )
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -46,7 +45,7 @@ def zipped(path, files):
 
 
 def cifar(path, classes):
-    """cifar-10-binary.tar.gz, or with 100 classes cifar-100-binary.tar.gz: {(split, index): (label, pixels)}."""
+    """cifar-10-binary.tar.gz, or cifar-100-binary.tar.gz; {(split, index): (label, pixels)}."""
     rng, contents, expected = np.random.default_rng(0), {}, {}
     hundred = classes == 100
     prefix = 'cifar-100-binary/' if hundred else 'cifar-10-batches-bin/'
@@ -58,35 +57,28 @@ def cifar(path, classes):
     for split, files in names.items():
         for file in files:
             rows = []
-            for i in range((300 if split == 'train' else 100) // len(files)):
-                label, pixels = (
-                    len(expected) % classes,
-                    rng.integers(0, 256, (32, 32, 3), dtype=np.uint8),
-                )
+            for _ in range((300 if split == 'train' else 100) // len(files)):
+                label = len(expected) % classes
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
                 expected[split, len([key for key in expected if key[0] == split])] = label, pixels
-                rows.append(
-                    (bytes([label // 5]) if hundred else b'')
-                    + bytes([label])
-                    + pixels.transpose(2, 0, 1).tobytes()
-                )
+                labels = bytes([label // 5, label] if hundred else [label])
+                rows.append(labels + pixels.transpose(2, 0, 1).tobytes())
             contents[prefix + file] = b''.join(rows)
     if hundred:
-        contents[prefix + 'coarse_label_names.txt'] = (
-            '\n'.join(f'coarse_{i}' for i in range(20)) + '\n'
-        ).encode()
-        contents[prefix + 'fine_label_names.txt'] = (
-            '\n'.join(f'fine_{i}' for i in range(100)) + '\n'
-        ).encode()
+        contents[prefix + 'coarse_label_names.txt'] = lines(f'coarse_{i}' for i in range(20))
+        contents[prefix + 'fine_label_names.txt'] = lines(f'fine_{i}' for i in range(100))
     else:
-        contents[prefix + 'batches.meta.txt'] = (
-            '\n'.join(f'class_{i}' for i in range(10)) + '\n\n'
-        ).encode()
+        contents[prefix + 'batches.meta.txt'] = lines(f'class_{i}' for i in range(10)) + b'\n'
     tar_gz(path, contents)
     return expected
 
 
+def lines(names):
+    return ''.join(f'{name}\n' for name in names).encode()
+
+
 def tiny_imagenet(path):
-    """tiny-imagenet-200.zip with 200 classes, 3 training images and a labelled validation image of each."""
+    """tiny-imagenet-200.zip: 200 classes, 3 training images and a validation image of each."""
     wnids = [f'n{10000000 + 7 * i}' for i in range(200)]
     contents = {
         'wnids.txt': '\n'.join(wnids[::-1]) + '\n',
@@ -97,9 +89,8 @@ def tiny_imagenet(path):
     for i, wnid in enumerate(wnids):
         contents[f'train/{wnid}/{wnid}_boxes.txt'] = ''
         for k in range(3):
-            pixels = np.full(
-                (64, 64) if i == 5 else (64, 64, 3), i + k, np.uint8
-            )  # some of the real ones are grey
+            shape = (64, 64) if i == 5 else (64, 64, 3)  # some of the real ones are grey
+            pixels = np.full(shape, i + k, np.uint8)
             contents[f'train/{wnid}/images/{wnid}_{k}.JPEG'] = encoded(pixels, 'JPEG')
         contents[f'val/images/val_{i}.JPEG'] = encoded(np.full((64, 64, 3), i, np.uint8), 'JPEG')
         contents[f'test/images/test_{i}.JPEG'] = encoded(np.zeros((64, 64, 3), np.uint8), 'JPEG')
@@ -110,23 +101,17 @@ def tiny_imagenet(path):
 
 
 def sun397(path):
-    """SUN397.tar.gz with five images of every split of TFDS, one of each kind that the real one hides under .jpg."""
+    """SUN397.tar.gz: five images of every split of TFDS, in all formats that the real one holds."""
     import tensorflow_datasets as tfds
 
-    kinds, contents, expected = (
-        ['JPEG', 'PNG', 'GIF', 'BMP', 'JPEG'],
-        {'SUN397/README.txt': b'about'},
-        {},
-    )
+    kinds = ['JPEG', 'PNG', 'GIF', 'BMP', 'JPEG']
+    contents, expected = {'SUN397/README.txt': b'about'}, {}
     for split, short in (('train', 'tr'), ('validation', 'va'), ('test', 'te')):
-        listed = (
-            tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt').read_text().split()
-        )
-        for i, (name, kind) in enumerate(zip(listed, kinds)):
+        listed = tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt')
+        for i, (name, kind) in enumerate(zip(listed.read_text().split(), kinds)):
             grey = 40 * (i + 1)
-            contents['SUN397' + name] = encoded(
-                np.full((600, 400 + 100 * i, 3), grey, np.uint8), kind
-            )
+            pixels = np.full((600, 400 + 100 * i, 3), grey, np.uint8)
+            contents['SUN397' + name] = encoded(pixels, kind)
             expected[split, name] = grey, name.rpartition('/')[0]
     contents['SUN397/a/abbey/sun_not_in_any_list.jpg'] = encoded(noise(0), 'JPEG')
     tar_gz(path, contents)

@@ -1,4 +1,4 @@
-"""Every kind of image that people keep in folders, and every way in which one can be broken."""
+"""Every kind of image that people keep in folders, and many ways in which one is broken."""
 
 import io
 import struct
@@ -13,9 +13,8 @@ from s4jax.data.decode import Unreadable, decode
 
 RAMP = np.add.outer(np.arange(40) * 4, np.arange(40) * 2).astype(np.uint8)  # smooth: JPEG keeps it
 COLOUR = np.stack([RAMP, RAMP.T, 255 - RAMP], -1)
-HALF = np.where(np.arange(40) < 20, 255, 0).astype(np.uint8) * np.ones(
-    (40, 1), np.uint8
-)  # opaque on the left
+# opaque on the left
+HALF = np.where(np.arange(40) < 20, 255, 0).astype(np.uint8) * np.ones((40, 1), np.uint8)
 
 
 def on_white(pixels, alpha):
@@ -32,7 +31,7 @@ def palette(transparent=False):
 
 
 def turned():
-    """A photo whose camera lay on its side: stored turned left, with the EXIF orientation that turns it back."""
+    """A photo stored turned left, with the EXIF orientation that turns it back."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encoded(np.rot90(COLOUR), 'JPEG', quality=98, exif=exif)
@@ -40,17 +39,15 @@ def turned():
 
 GREY = np.repeat(RAMP[..., None], 3, -1)
 ANIMATION = dict(save_all=True, append_images=[Image.fromarray(255 - COLOUR)])
+BLACK_OR_WHITE = np.repeat(255 * (RAMP > 100).astype(np.uint8)[..., None], 3, -1)
+TO_GREY = dict(save_all=True, append_images=[Image.fromarray(RAMP)])
 KINDS = {
     'png': (encoded(COLOUR), COLOUR, 0),
     'png grey': (encoded(RAMP), GREY, 0),
     'png rgba': (encoded(with_alpha(COLOUR)), on_white(COLOUR, HALF), 0),
     'png grey and alpha': (encoded(with_alpha(RAMP)), on_white(GREY, HALF), 0),
     'png 16 bits': (encoded(RAMP.astype(np.uint16) * 257), GREY, 0),
-    'png 1 bit': (
-        encoded(Image.fromarray(RAMP > 100)),
-        np.repeat(255 * (RAMP > 100).astype(np.uint8)[..., None], 3, -1),
-        0,
-    ),
+    'png 1 bit': (encoded(Image.fromarray(RAMP > 100)), BLACK_OR_WHITE, 0),
     'png palette': (encoded(palette()[0]), palette()[1], 0),
     'png animated': (encoded(COLOUR, **ANIMATION), COLOUR, 0),
     'jpeg': (encoded(COLOUR, 'JPEG', quality=98), COLOUR, 12),
@@ -60,11 +57,7 @@ KINDS = {
     'bmp': (encoded(COLOUR, 'BMP'), COLOUR, 0),
     'webp': (encoded(COLOUR, 'WEBP', lossless=True), COLOUR, 0),
     'webp alpha': (encoded(with_alpha(COLOUR), 'WEBP', lossless=True), on_white(COLOUR, HALF), 0),
-    'gif animated': (
-        encoded(palette()[0], 'GIF', save_all=True, append_images=[Image.fromarray(RAMP)]),
-        palette()[1],
-        0,
-    ),
+    'gif animated': (encoded(palette()[0], 'GIF', **TO_GREY), palette()[1], 0),
 }
 
 
@@ -76,42 +69,33 @@ def test_kinds(kind):
     assert np.abs(decoded.pixels.astype(int) - expected).max() <= tolerance
     assert decoded.animated == ('animated' in kind) and (decoded.height, decoded.width) == (40, 40)
     grey = decode(data, 40, 1).pixels[..., 0]
-    assert np.abs(
-        grey.astype(int) - np.asarray(Image.fromarray(expected.astype(np.uint8)).convert('L'))
-    ).max() <= max(1, tolerance)
+    luma = np.asarray(Image.fromarray(expected.astype(np.uint8)).convert('L'))
+    assert np.abs(grey.astype(int) - luma).max() <= max(1, tolerance)
 
 
 def test_palette_with_a_transparent_colour():
     image = Image.fromarray(np.kron([[0, 1], [2, 3]], np.ones((10, 10))).astype(np.uint8), 'P')
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
     decoded = decode(encoded(image, transparency=3), 20, 3).pixels
-    assert (
-        decoded[0, 0].tolist() == [255, 0, 0]
-        and decoded[0, 19].tolist() == [0, 255, 0]
-        and decoded[19, 19].tolist() == [255] * 3
-    )
+    assert decoded[0, 0].tolist() == [255, 0, 0]
+    assert decoded[0, 19].tolist() == [0, 255, 0]
+    assert decoded[19, 19].tolist() == [255] * 3
 
 
 @pytest.mark.parametrize(
     'height, width, size', [(60, 100, 30), (90, 60, 40), (30, 30, 90), (20, 50, 40)]
 )
 def test_short_side_and_centre_crop(height, width, size):
-    pixels = np.asarray(
-        Image.fromarray(noise(1, 6, 9)).resize((width, height), Image.Resampling.BICUBIC)
-    )
+    bicubic = Image.Resampling.BICUBIC
+    pixels = np.asarray(Image.fromarray(noise(1, 6, 9)).resize((width, height), bicubic))
     scale = size / min(height, width)
-    whole = Image.fromarray(pixels).resize(
-        (round(width * scale), round(height * scale)), Image.Resampling.BICUBIC
-    )
+    shape = round(width * scale), round(height * scale)
+    whole = Image.fromarray(pixels).resize(shape, bicubic)
     left, top = ((side - size) // 2 for side in whole.size)
     decoded = decode(encoded(pixels), size, 3)
     assert (decoded.height, decoded.width) == (height, width)
-    assert (
-        np.abs(
-            decoded.pixels.astype(int) - np.asarray(whole)[top : top + size, left : left + size]
-        ).max()
-        <= 1
-    )
+    expected = np.asarray(whole)[top : top + size, left : left + size]
+    assert np.abs(decoded.pixels.astype(int) - expected).max() <= 1
 
 
 def test_transparent_pixels_do_not_shine_through():
@@ -127,20 +111,16 @@ def test_transparent_pixels_do_not_shine_through():
 
 def test_a_long_strip_needs_no_memory():
     pixels = np.repeat(np.arange(20000, dtype=np.uint8)[:, None], 2, 1)
-    assert decode(encoded(pixels), 64, 1).pixels.shape == (
-        64,
-        64,
-        1,
-    )  # resized whole it would have 640,000 rows
+    # resized whole it would have 640,000 rows
+    assert decode(encoded(pixels), 64, 1).pixels.shape == (64, 64, 1)
 
 
 def huge():
     """A PNG of 30,000×30,000 pixels, in a few bytes."""
 
     def chunk(kind, data):
-        return (
-            struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-        )
+        checksum = struct.pack('>I', zlib.crc32(kind + data))
+        return struct.pack('>I', len(data)) + kind + data + checksum
 
     return (
         b'\x89PNG\r\n\x1a\n'
@@ -158,24 +138,24 @@ def tiff():
 
 BROKEN = {
     'empty': (b'', 'the file is empty'),
-    'text': (b'Not an image.\n', 'it is no PNG, JPEG, BMP, WEBP, GIF image'),
-    'html': (b'<html>404</html>' * 50, 'it is no PNG'),
-    'noise': (noise(3).tobytes(), 'it is no PNG'),
+    'text': (b'Not an image.\n', 'it is not a PNG, JPEG, BMP, WEBP, GIF image'),
+    'html': (b'<html>404</html>' * 50, 'it is not a PNG'),
+    'noise': (noise(3).tobytes(), 'it is not a PNG'),
     'truncated png': (encoded(noise(1))[:700], 'truncated|broken'),
     'truncated jpeg': (encoded(noise(1), 'JPEG')[:500], '[Tt]runcated'),
-    'header alone': (encoded(COLOUR)[:20], 'it is no PNG|truncated|Error'),
-    'zero bytes': (bytes(5000), 'it is no PNG'),
+    'header alone': (encoded(COLOUR)[:20], 'it is not a PNG|truncated|Error'),
+    'zero bytes': (bytes(5000), 'it is not a PNG'),
     'huge': (huge(), r'it has more than 178,956,970 pixels'),
-    'tiff': (tiff(), 'it is no PNG'),
+    'tiff': (tiff(), 'it is not a PNG'),
     'damaged': (encoded(noise(1))[:60] + bytes(200) + encoded(noise(1))[260:], 'Error|broken'),
     'half a gif': (encoded(noise(2, 90, 90), 'GIF')[:900], 'truncated|Error'),
-    'half a webp': (encoded(noise(2), 'WEBP')[:200], 'it is no PNG|Error'),
+    'half a webp': (encoded(noise(2), 'WEBP')[:200], 'it is not a PNG|Error'),
 }
 
 
 @pytest.mark.parametrize('kind', BROKEN)
 def test_broken(kind):
     data, reason = BROKEN[kind]
-    with pytest.raises(Unreadable, match=reason) as told:
+    with pytest.raises(Unreadable, match=reason) as error:
         decode(data, 32, 3)
-    assert '\n' not in str(told.value) and 'BytesIO' not in str(told.value)
+    assert '\n' not in str(error.value) and 'BytesIO' not in str(error.value)
