@@ -1,106 +1,193 @@
-"""`python -m s4jax.main --config=configs/digits.py --workdir=runs/digits [--config.budget.params=25e6 …]`."""
+"""`python -m s4jax.main --config=configs/digits.py --workdir=runs/digits`: the whole method."""
 
-import difflib
+import argparse
 import os
 import pathlib
 import re
 import sys
 import warnings
-
-from absl import flags, logging
-from ml_collections import config_flags
+from collections.abc import Sequence
+from typing import Any
 
 from s4jax.errors import UsageError
+from s4jax.runtime.arguments import Parser
 
-CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'A file of configs/, with overrides such as --config.budget.params=25e6.'
-)
-WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'The folder of the run; the same command goes on with a run that was stopped.'
-)
-COORDINATOR = flags.DEFINE_string(
-    'coordinator', None, 'host:port of process 0, for several hosts that are no TPU pod.'
-)
-PROCESSES = flags.DEFINE_integer(
-    'processes', None, 'The number of processes that --coordinator joins.'
-)
-PROCESS = flags.DEFINE_integer('process', None, 'This process, from 0.')
-DISTRIBUTED = flags.DEFINE_bool(
-    'distributed', False, 'Join the hosts of a TPU pod or a SLURM job before anything else.'
-)
 CACHE = '~/.cache/s4jax'  # compiled programs, unless JAX_COMPILATION_CACHE_DIR names another place
+USAGE = """python -m s4jax.main --config=FILE.py --workdir=FOLDER [--config.KEY=VALUE ...]"""
+EPILOG = """\
+the same command goes on with a run that was stopped
+
+keys:
+  --config.evolve.population=20 sets a key of the config; numbers may be written 60k, 25M, 5G
+  --config=FILE.py --help lists every key with its meaning, range and value
+  docs/config.md has the keys of all families
+
+commands:
+  python -m s4jax.main      search: train supernets, move the space, evolve, retrain, test
+  python -m s4jax.count     parameters and MACs of an architecture
+  python -m s4jax.data      prepare a dataset, or look at it
+"""
 
 
-def parse(arguments: list[str]) -> None:
-    """absl's flags, with its and ml_collections' complaints told as usage errors."""
-    for argument in arguments[1:]:
-        path = re.match(r'--?config=([^:]+)(:.*)?$', argument)
-        if path and not pathlib.Path(path[1]).is_file():
-            near = difflib.get_close_matches(
-                path[1], map(str, pathlib.Path(path[1]).parent.glob('*.py')), 1
-            )
+def parser() -> Parser:
+    result = Parser(
+        prog='python -m s4jax.main',
+        usage=USAGE,
+        description='Searches the best vision transformer that fits a size budget.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    add = result.add_argument
+    add('--config', metavar='FILE', help='a config, or FILE.py:VARIANT, as configs/vit.py:cifar100')
+    add('--workdir', metavar='FOLDER', help='where the run writes everything')
+    add('--coordinator', metavar='HOST:PORT', help='of process 0, for several hosts without a pod')
+    add('--processes', type=int, metavar='N', help='how many processes the coordinator joins')
+    add('--process', type=int, metavar='I', help='which of them this is, from 0')
+    add('--distributed', action='store_true', help='join the hosts of a TPU pod or a SLURM job')
+    add('-h', '--help', action='store_true', help='this text; with --config also every key')
+    return result
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
+    """The flags, and the overrides of config keys as (key, text)."""
+    flags, overrides, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith('--config.'):
+            flags.append(argument)
+            continue
+        key, equals, text = argument.removeprefix('--config.').partition('=')
+        if not equals:
+            if not rest or rest[0].startswith('--'):
+                raise UsageError(f'{argument} needs a value: {argument}=VALUE')
+            text = rest.pop(0)
+        if not all(key.split('.')):
+            raise UsageError(f'{argument}: a key is written as in --config.evolve.population=20')
+        overrides.append((key, text))
+    options = parser().parse_args(flags)
+    if not options.help:
+        _check(options)
+    return options, overrides
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises where a flag is missing, or flags contradict each other."""
+    for name in ('config', 'workdir'):
+        if not getattr(options, name):
             raise UsageError(
-                f'--config={path[1]} does not exist'
-                + (f'; did you mean {near[0]}?' if near else '')
+                f'--{name} is missing: python -m s4jax.main --config=configs/digits.py '
+                '--workdir=runs/digits'
             )
-    try:
-        rest = flags.FLAGS(arguments)[1:]
-    except flags.Error as error:
-        lines = str(error).strip().splitlines()
-        raise UsageError(lines[0] if len(lines) == 1 else f'{lines[0]} {lines[-1]}') from None
-    except (AttributeError, KeyError) as error:  # a config key that does not exist
-        words = re.findall(r'"([^"]*)" instead of "([^"]*)"', str(error))
-        text = (
-            f'config: no field {words[0][1]}; did you mean {words[0][0]}?'
-            if words
-            else f'config: no field {error}'
+    joined = {name: getattr(options, name) for name in ('coordinator', 'processes', 'process')}
+    given = [name for name, value in joined.items() if value is not None]
+    missing = [name for name in joined if name not in given]
+    if given and missing:
+        raise UsageError(f'--{given[0]} needs --{" and --".join(missing)}, too')
+    if given and options.distributed:
+        raise UsageError('--distributed finds the other hosts itself: leave out --coordinator')
+    if not given:
+        return
+    if not re.fullmatch(r'\S+:\d{1,5}', options.coordinator):
+        raise UsageError(f'--coordinator={options.coordinator} must be HOST:PORT')
+    if not 1 <= options.processes <= 100_000:
+        raise UsageError(f'--processes={options.processes} must be from 1 to 100,000')
+    if not 0 <= options.process < options.processes:
+        raise UsageError(
+            f'--process={options.process} must be from 0 to {options.processes - 1}: '
+            f'there are --processes={options.processes}'
         )
-        raise UsageError(text) from None
-    if rest:
-        raise UsageError(f'{rest[0]!r} is no flag')
-    for flag in (CONFIG, WORKDIR):
-        if flag.value is None:
-            raise UsageError(
-                f'--{flag.name} is missing: python -m s4jax.main --config=configs/digits.py --workdir=runs/digits'
-            )
 
 
-def execute() -> int:
-    """Runs the job of the flags and returns the exit code."""
-    import jax  # after the flags are known to be sound: it takes a second
+def read(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> Any:
+    """The typed config of the flags; `s4jax.config.Config`."""
+    from s4jax import (
+        config_file,
+    )  # the libraries take a second: after the flags are known to be sound
+
+    values = config_file.load(options.config)
+    config_file.override(values, overrides)
+    from s4jax import config
+
+    return config.read(values)
+
+
+def show_help(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> int:
+    parser().print_help()
+    if options.config:
+        config = read(options, overrides)
+        from s4jax.config import lines
+
+        print(f'\nkeys of {options.config}:', *lines(config), sep='\n')
+    return 0
+
+
+def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> int:
+    """Runs the config of the flags and returns the exit code."""
+    from s4jax.runtime.files import check_folder
+
+    workdir = pathlib.Path(options.workdir)
+    check_folder(workdir)
+    config = read(options, overrides)
 
     from s4jax import pipeline
-    from s4jax.runtime import mesh
     from s4jax.runtime.signals import Interrupted, Signals
 
-    if COORDINATOR.value or DISTRIBUTED.value:
-        jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    logging.set_verbosity(
-        logging.FATAL
-    )  # Orbax tells of every save, and of a failed one with every thread's traceback
-    cache = pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser()
-    jax.config.update('jax_compilation_cache_dir', str(cache))
-    forget_damaged(cache)
-    workdir = pathlib.Path(WORKDIR.value)
+    first = join(options)
+    use_cache(pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser())
     with Signals() as signals:
         try:
-            summary = pipeline.run(CONFIG.value.to_dict(), workdir, signals)
+            summary = pipeline.run(config, workdir, signals)
         except Interrupted:
-            print(
-                f's4jax: stopped and saved in {workdir}; to go on, run the same command again',
-                file=sys.stderr,
-            )
-            return 128 + signals.received
-    if mesh.is_first_host():
+            message = f'stopped and saved in {workdir}; to go on, run the same command again'
+            print(f's4jax: {message}', file=sys.stderr)
+            return 128 + (signals.received or 0)
+    if first:
         print(summary)
     return 0
 
 
-def forget_damaged(cache: pathlib.Path) -> None:
-    """Deletes a compiled program that JAX warns it could not read: JAX itself would warn of it for ever and not replace it."""
+def join(options: argparse.Namespace) -> bool:
+    """Joins the other processes where there are any; whether this one is the first."""
+    import jax
+    from absl import logging
+
+    logging.set_verbosity(logging.FATAL)  # Orbax logs every save, and a failed one at length
+    if options.coordinator or options.distributed:
+        jax.distributed.initialize(options.coordinator, options.processes, options.process)
+    try:
+        return jax.process_index() == 0
+    except (RuntimeError, AssertionError) as error:
+        platforms = os.environ.get('JAX_PLATFORMS', '')
+        reason = (str(error).splitlines() or ['no backend'])[0]
+        raise UsageError(
+            f'JAX finds no device ({reason}): JAX_PLATFORMS={platforms} names a platform that is '
+            "not installed; unset it, or pip install 's4jax[cuda]' or 's4jax[tpu]'"
+        ) from None
+
+
+def use_cache(cache: pathlib.Path) -> None:
+    """Keeps compiled programs in a folder, where it can be written.
+
+    A damaged program that JAX cannot read is deleted: JAX itself would warn for ever and not
+    replace it.
+    """
+    import jax
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        writable = os.access(cache, os.R_OK | os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        message = f'{cache} cannot be written, so compiled programs are not kept'
+        print(f's4jax: {message}: set JAX_COMPILATION_CACHE_DIR', file=sys.stderr)
+        jax.config.update('jax_compilation_cache_dir', None)
+        return
+    jax.config.update('jax_compilation_cache_dir', str(cache))
     shown = warnings.showwarning
 
-    def show(message, *rest, **options):
+    def show(message: Any, *rest: Any, **options: Any) -> None:
         name = re.match(
             r"Error reading persistent compilation cache entry for '([^']+)'", str(message)
         )
@@ -108,18 +195,16 @@ def forget_damaged(cache: pathlib.Path) -> None:
             return shown(message, *rest, **options)
         for entry in cache.glob(f'{name[1]}*'):
             entry.unlink(missing_ok=True)
-        print(
-            f's4jax: a damaged compiled program ({name[1]}) in {cache} is deleted and compiled again',
-            file=sys.stderr,
-        )
+        message = f'a damaged compiled program ({name[1]}) in {cache} is deleted and compiled again'
+        print(f's4jax: {message}', file=sys.stderr)
 
     warnings.showwarning = show
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        parse(sys.argv if arguments is None else arguments)
-        return execute()
+        options, overrides = parse(sys.argv[1:] if arguments is None else arguments)
+        return show_help(options, overrides) if options.help else execute(options, overrides)
     except UsageError as error:
         print(f's4jax: {error}', file=sys.stderr)
         return 2

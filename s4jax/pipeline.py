@@ -1,10 +1,13 @@
-"""The method in one screen: supernet → explore → … → evolve → retrain → test. Start reading at `run`."""
+"""The method in one screen: supernet → explore → … → evolve → retrain → test.
+
+Start reading at `run`. A phase is one part of a run: it is computed once, and read from its JSON
+when the run goes on after it.
+"""
 
 import dataclasses
 import functools
-import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,300 +15,262 @@ import jax.numpy as jnp
 
 from s4jax import data as datasets
 from s4jax import elastic, report
-from s4jax.data import Split
-from s4jax.models.clip.references import encoder_alone
-from s4jax.run import Job
+from s4jax.config import Config
+from s4jax.models.inputs import Batch
+from s4jax.report.result import Model, Reference, Result
+from s4jax.run import Task, claim, prepare
 from s4jax.runtime import seeds
-from s4jax.runtime.checkpoints import Checkpoints
-from s4jax.runtime.files import Lines
-from s4jax.runtime.progress import SCORING, Progress
+from s4jax.runtime.checkpoints import tree_digest
+from s4jax.runtime.progress import SCORING
+from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
-from s4jax.search.evolve import evolve
-from s4jax.search.explore import step
-from s4jax.search.space import Architecture, Choices, SearchSpace
+from s4jax.search.evolve import Evolution, evolve
+from s4jax.search.explore import Score, Step, Visited, step
+from s4jax.search.space import Architecture, SearchSpace
 from s4jax.search.start import start
-from s4jax.training import evaluate
-from s4jax.training.fit import Trained, fit
-from s4jax.training.recipe import Recipe
+from s4jax.training import evaluate, sampling
+from s4jax.training.fit import Steps, fit
+from s4jax.training.monitor import Monitor
 from s4jax.training.step import initial_state, make_step
+from s4jax.training.trained import Record, Trained, Training
 
 
-def run(config: dict[str, Any], workdir: pathlib.Path, signals: Signals) -> str:
+def run(config: Config, workdir: pathlib.Path, signals: Signals) -> str:
     """Runs the whole method, or what is left of it; returns the summary of what came out."""
-    job = Job.create(config, workdir, signals)
-    space, moved = start(job.space, job.budget, job.size, config['explore']['infeasible_start'])
-    job.claim()
-    trajectory = [report.visited(space, job.size(space), moved)]
+    task, session = prepare(config, workdir, signals)
+    space, moved = start(task.space, task.budget, task.size, config.explore.infeasible_start)
+    claim(task, workdir)
+    trajectory = [Visited(space, task.size(space), moved)]
 
-    supernet = fit_supernet(job, 'supernet_0', space)
-    for t in range(config['explore']['iterations']):
-        step = job.stage(f'explore_{t}', lambda: explore_step(job, t, space, supernet))
-        if step['space'] is None:  # no legal neighbour ascends
-            trajectory[-1]['stopped'] = step['stopped']
+    supernet = fit_supernet(task, session, 'supernet_0', space)
+    for t in range(config.explore.iterations):
+        move = explore_space(task, session, t, space, supernet)
+        if move.space is None or move.gamma is None:  # no legal neighbour ascends
+            trajectory[-1] = dataclasses.replace(trajectory[-1], stopped=move.stopped)
             break
-        space = SearchSpace.from_json(step['space'])
-        trajectory.append(report.visited(space, job.size(space), step['gamma'], step))
-        supernet = fit_supernet(job, f'supernet_{t + 1}', space, parent=supernet)
-    found = job.stage('evolve', lambda: evolve_step(job, space, supernet))
-    best = job.family.Architecture.from_json(found['best']['architecture'])
-    winner = fit_alone(job, 'retrain', best)
-    baseline = fit_alone(job, 'baseline', job.baseline)
-    tested = job.stage(
-        'test', lambda: test(job, winner, baseline)
-    )  # the only read of the test split
-    return report.finish(workdir, job.facts, trajectory, found, tested)
+        space = move.space
+        trajectory.append(Visited(space, task.size(space), move.gamma, move.cosine, move.slopes))
+        supernet = fit_supernet(task, session, f'supernet_{t + 1}', space, parent=supernet)
+    evolution = evolve_space(task, session, space, supernet)
+    winner = fit_alone(task, session, 'retrain', evolution.best.architecture)
+    baseline = fit_alone(task, session, 'baseline', task.baseline)
+    tested = test_models(task, session, winner, baseline)  # the only read of the test split
+    return report.finish(workdir, result(task, trajectory, evolution, tested))
+
+
+def fit_supernet(
+    task: Task, session: Session, name: str, space: SearchSpace, parent: Trained | None = None
+) -> Trained:
+    """Trains the space's largest architecture, one uniformly sampled subnet a step."""
+    recipe, widest = task.config.supernet, task.architecture(space.largest())
+    execution = sampling.execution(
+        recipe, len(task.data.train), task.family.params(widest), recipe.execution
+    )
+    sampled = sampling.sampler(space, task.seed, name)
+    make = sampling.sizes_maker(space, task.architecture, task.family.sizes_of, execution)
+    return fit_model(
+        task,
+        session,
+        Training(
+            name,
+            widest,
+            execution,
+            recipe,
+            task.data.train,
+            sizes=lambda attempt, i: make(sampled(attempt, i)),
+            describe=lambda attempt, i: f'architecture {sampled(attempt, i)}',
+            parent=parent if recipe.start == 'inherit' else None,
+        ),
+    )
+
+
+def fit_alone(task: Task, session: Session, name: str, arch: Architecture) -> Trained:
+    """Trains one architecture from scratch on the train and search splits together."""
+    sizes = elastic.fixed(task.family.sizes_of(arch))
+    return fit_model(
+        task,
+        session,
+        Training(
+            name,
+            arch,
+            'fixed',
+            task.config.retrain,
+            task.data.everything,
+            sizes=lambda *_: sizes,
+            describe=lambda *_: f'architecture {arch}',
+        ),
+    )
+
+
+def fit_model(task: Task, session: Session, training: Training) -> Trained:
+    """One phase of training; later phases load its variables from its last checkpoint."""
+    dtype, drop_path = jnp.dtype(task.config.dtype), training.recipe.drop_path
+    model = task.family.Model(training.arch, dtype, drop_path)
+    load = functools.cache(functools.partial(fit_variables, task, session, training, model))
+
+    def compute() -> Record:
+        steps = training.recipe.steps(len(training.split))
+        digest = tree_digest(load())
+        return Record(training.arch.to_json(), training.execution, steps, digest)
+
+    record = session.phase(training.name, compute, Record.from_json)
+    return Trained(training.name, training.arch, model, record.digest, load)
+
+
+def fit_variables(task: Task, session: Session, training: Training, model: Any) -> dict[str, Any]:
+    """The variables after all steps, from the newest checkpoint where there is one."""
+    name, recipe, split = training.name, training.recipe, training.split
+    tx = recipe.optimizer(len(split), task.family.decays)
+    example = task.inputs.example(training.arch)
+    state = initial_state(model, example, tx, seeds.key(task.seed, name, 'init'))
+    if training.parent:
+        inherited = jax.device_get(training.parent.load())
+        state |= {
+            part: elastic.inherit(inherited[part], jax.device_get(state[part]))
+            for part in inherited
+        }
+    encode = functools.partial(task.inputs.train, training.arch)
+    key = seeds.key(task.seed, name)
+    compiled = make_step(model, tx, task.augment, key, session.mesh, encode, task.inputs.variables)
+    order = seeds.number(task.seed, name, 'order')
+    steps = Steps(
+        recipe.steps(len(split)),
+        compiled,
+        training.sizes,
+        datasets.Batches(split, recipe.batch_size, order),
+        training.describe,
+    )
+    monitor = Monitor(session.workdir, name, session.progress, recipe.batch_size)
+    return fit(state, steps, name, session, task.config.checkpoint, monitor)
+
+
+def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
+    """The supernet's `score(architectures) -> accuracies` on the search split."""
+    widest = task.family.sizes_of(supernet.arch)
+    subnets = evaluate.Subnets(
+        supernet.digest,
+        supernet.load,
+        lambda arch: elastic.masked(task.family.sizes_of(arch), widest),
+        counter(task, session, supernet, many=True),
+    )
+    batches = functools.partial(task.search_batches, supernet.arch, session)
+    images, chunk = len(task.data.search), task.config.evaluate.architectures
+    return evaluate.make_score(subnets, batches, images, chunk, session)
+
+
+def counter(task: Task, session: Session, trained: Trained, many: bool) -> evaluate.Count:
+    inputs = functools.partial(task.inputs.evaluate, trained.arch)
+    return evaluate.make_counter(trained.model, inputs, many, session.mesh)
+
+
+def explore_space(
+    task: Task, session: Session, t: int, space: SearchSpace, supernet: Trained
+) -> Step:
+    """One move of the space, or why there is none."""
+    # only the first space, under infeasible_start='move', does not fit
+    forced = not task.budget.fits(task.size(space), strict=True)
+
+    def compute() -> Step:
+        score, rng = subnet_score(task, session, supernet), seeds.generator(task.seed, 'explore', t)
+        settings = task.config.explore
+        return step(space, task.budget, task.size, score, task.architecture, rng, settings, forced)
+
+    return session.phase(f'explore_{t}', compute, Step.from_json)
+
+
+def evolve_space(task: Task, session: Session, space: SearchSpace, supernet: Trained) -> Evolution:
+    """The evolutionary search in the last space."""
+
+    def compute() -> Evolution:
+        score, rng = subnet_score(task, session, supernet), seeds.generator(task.seed, 'evolve')
+        settings = task.config.evolve
+        return evolve(space, task.budget, task.cost, score, task.architecture, rng, settings)
+
+    revive = functools.partial(Evolution.from_json, architecture=task.family.Architecture.from_json)
+    return session.phase('evolve', compute, revive)
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
-    """A trained model: its widest architecture, a digest of its variables, and how to get them."""
+class Tested:
+    """The final models and what their encoder reaches by itself, on the same test images."""
 
-    name: str
-    model: Any
-    arch: Architecture
-    execution: str
-    digest: str
-    load: Callable[[], Any]
+    winner: Model
+    baseline: Model
+    references: dict[str, Reference]
 
-
-def fit_supernet(job: Job, name: str, space: SearchSpace, parent: Fitted | None = None) -> Fitted:
-    """Trains the model of the space's largest architecture, one uniformly sampled architecture a step."""
-    section = dict(job.config['supernet'])
-    execution, start = section.pop('execution'), section.pop('start')
-    recipe, widest = Recipe(**section), job.architecture(space.largest())
-    if (
-        execution == 'auto'
-    ):  # a sliced step costs one compilation per width: too much for tiny models and short runs
-        long = recipe.steps(len(job.data.train)) >= 1000 and job.family.params(widest) >= 1e6
-        execution = 'sliced' if long else 'masked'
-
-    @functools.lru_cache(1024)
-    def sampled(attempt: int, i: int) -> Choices:
-        return space.sample(seeds.generator(job.seed, name, attempt, i))
-
-    make = sizes_maker(space, job.architecture, job.family.sizes_of, execution)
-
-    def sizes(attempt: int, i: int) -> Any:
-        return make(sampled(attempt, i))
-
-    def describe(attempt: int, i: int) -> str:
-        return f'architecture {sampled(attempt, i)}'
-
-    inherited = parent if start == 'inherit' else None
-    return fit_model(
-        job, name, widest, execution, recipe, job.data.train, sizes, describe, inherited
-    )
-
-
-def fit_alone(job: Job, name: str, arch: Architecture) -> Fitted:
-    """Trains one architecture from scratch on the train and search splits together."""
-    sizes = elastic.fixed(job.family.sizes_of(arch))
-    return fit_model(
-        job,
-        name,
-        arch,
-        'fixed',
-        Recipe(**job.config['retrain']),
-        job.data.everything,
-        lambda *_: sizes,
-        lambda *_: f'architecture {arch}',
-    )
-
-
-def fit_model(
-    job: Job,
-    name: str,
-    arch: Architecture,
-    execution: str,
-    recipe: Recipe,
-    split: Split,
-    sizes: Callable,
-    describe: Callable,
-    parent: Fitted | None = None,
-) -> Fitted:
-    """One stage of training. Its variables come from its last checkpoint when a later stage needs them."""
-    model = job.family.Model(arch, jnp.dtype(job.config['dtype']), recipe.drop_path)
-    checkpoints = Checkpoints(job.workdir / 'checkpoints' / name, job.progress.warn)
-    steps = recipe.steps(len(split))
-
-    def trained(progress: Progress | None) -> Trained:
-        tx = recipe.optimizer(len(split), job.family.decays)
-        state = initial_state(model, job.example(arch), tx, seeds.key(job.seed, name, 'init'))
-        if parent:
-            inherited = jax.device_get(parent.load())
-            state |= {
-                part: elastic.inherit(inherited[part], jax.device_get(state[part]))
-                for part in inherited
-            }
-        return fit(
-            state,
-            make_step(
-                model,
-                tx,
-                job.augment,
-                seeds.key(job.seed, name),
-                job.mesh,
-                functools.partial(job.encoder.encode, arch=arch),
-                job.encoder.variables,
-            ),
-            sizes,
-            datasets.Batches(split, recipe.batch_size, seeds.number(job.seed, name, 'order')),
-            steps=steps,
-            checkpoints=checkpoints,
-            metrics_path=job.workdir / 'metrics' / f'{name}.jsonl',
-            mesh=job.mesh,
-            signals=job.signals,
-            describe=describe,
-            report=report.Training(job.workdir, name, progress, recipe.batch_size),
-            warn=job.progress.warn,
-            **job.config['checkpoint'],
-        )
-
-    held: list[Trained] = []
-
-    def compute() -> dict[str, Any]:
-        held.append(trained(job.progress))
+    def to_json(self) -> dict[str, Any]:
         return {
-            'architecture': arch.to_json(),
-            'execution': execution,
-            'steps': steps,
-            'digest': held[0].digest,
+            'winner': self.winner.to_json(),
+            'baseline': self.baseline.to_json(),
+            'references': {name: r.to_json() for name, r in self.references.items()},
         }
 
-    def load() -> Any:
-        if not held:
-            held.append(trained(None))  # from its last checkpoint, inside another stage
-        return held[0].variables
-
-    done = job.stage(name, compute)
-    return Fitted(name, model, arch, execution, done['digest'], load)
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Tested':
+        references = {name: Reference.from_json(r) for name, r in row['references'].items()}
+        return cls(Model.from_json(row['winner']), Model.from_json(row['baseline']), references)
 
 
-def sizes_maker(
-    space: SearchSpace, architecture: Callable, sizes_of: Callable, execution: str
-) -> Callable[[Choices], Any]:
-    """What makes of choices the sizes that the supernet's step runs: masked, or sliced with the blocks switched."""
-    widest = sizes_of(architecture(space.largest()))
-    blocks = [dimension for dimension in space.dimensions if dimension.per_block]
+def test_models(task: Task, session: Session, winner: Trained, baseline: Trained) -> Tested:
+    """Test accuracy of the two final models, in one pass over the test images."""
 
-    @functools.lru_cache(1024)
-    def options(shared: tuple[tuple[str, Any], ...]) -> Any:
-        """All values of each per-block size where the other dimensions have the values `shared`."""
-        first, each = dict(shared), []
-        first |= {d.name: (d.values[0],) * space.blocks(d, first) for d in blocks}
-        for stage in range(
-            len(space.stages)
-        ):  # a block's sizes depend on the dimensions of its own stage alone
-            own = [d for d in blocks if d.stage in (None, stage)]
-            each += [
-                first | {d.name: (value,) * len(first[d.name]) for d, value in zip(own, values)}
-                for values in itertools.product(*(d.values for d in own))
-            ]
-        return elastic.options([sizes_of(architecture(choices)) for choices in each])
-
-    def make(choices: Choices) -> Any:
-        sizes = sizes_of(architecture(choices))
-        if execution == 'masked':
-            return elastic.masked(sizes, widest)
-        shared = tuple((d.name, choices[d.name]) for d in space.dimensions if not d.per_block)
-        return elastic.switched(sizes, options(shared), widest)
-
-    return make
-
-
-def make_score(job: Job, supernet: Fitted) -> Callable:
-    """The supernet's `score(architectures) -> accuracies` on the search split."""
-    settings, widest = job.config['evaluate'], job.family.sizes_of(supernet.arch)
-
-    def sizes(arch: Architecture) -> Any:
-        return elastic.masked(job.family.sizes_of(arch), widest)
-
-    return evaluate.make_score(
-        counter(job, supernet, many=True),
-        supernet.load,
-        supernet.digest,
-        sizes,
-        lambda: job.search_batches(supernet.arch),
-        len(job.data.search),
-        Lines(job.workdir / 'journal.jsonl'),
-        settings['architectures'],
-        job.signals,
-        lambda scored: job.progress.reached(scored * len(job.data.search) * SCORING),
-    )
-
-
-def counter(job: Job, fitted: Fitted, many: bool) -> Callable:
-    return evaluate.make_counter(
-        fitted.model, functools.partial(job.inputs, fitted.arch), many, job.mesh
-    )
-
-
-def explore_step(job: Job, t: int, space: SearchSpace, supernet: Fitted) -> dict[str, Any]:
-    settings = {name: job.config['explore'][name] for name in ('pairs', 'units')}
-    forced = not job.budget.fits(
-        job.size(space), strict=True
-    )  # only A₀ under infeasible_start='move'
-    return step(
-        space,
-        job.budget,
-        job.size,
-        make_score(job, supernet),
-        job.architecture,
-        seeds.generator(job.seed, 'explore', t),
-        forced=forced,
-        **settings,
-    ).to_json()
-
-
-def evolve_step(job: Job, space: SearchSpace, supernet: Fitted) -> dict[str, Any]:
-    return evolve(
-        space,
-        job.budget,
-        job.cost,
-        make_score(job, supernet),
-        job.architecture,
-        seeds.generator(job.seed, 'evolve'),
-        **job.config['evolve'],
-    ).to_json()
-
-
-def test(job: Job, winner: Fitted, baseline: Fitted) -> dict[str, Any]:
-    """Test accuracy of the two final models, and of what their encoder reaches by itself, on the same pass over the images."""
-    references = {}
-    if job.encoder.tower is not None:
-        references = encoder_alone(
-            evaluate.watched(job.batches(job.data.everything), job.signals),
-            *job.encoder.class_weights(job.data.class_names),
+    def compute() -> Tested:
+        everything = task.stored(task.data.everything, session.mesh)
+        references = task.inputs.references(
+            evaluate.watched(everything, session.signals), task.data.class_names
         )
-    split, models = job.data.test(job.finished()), (winner, baseline)
-    counts = {
-        fitted.name: functools.partial(
-            counter(job, fitted, many=False),
-            fitted.load(),
-            elastic.fixed(job.family.sizes_of(fitted.arch)),
-        )
-        for fitted in models
-    }
-    counts |= {name: count for name, (count, _) in references.items() if count}
-
-    def batches():
-        for n, batch in enumerate(job.batches(split), start=1):
-            yield batch
-            job.progress.reached(2 * SCORING * min(len(split), n * len(batch['labels'])))
-
-    numbers = evaluate.correct(
-        lambda batch: {name: count(batch) for name, count in counts.items()}, batches(), job.signals
-    )
-    result = {
-        name: {'correct': int(number), 'images': len(split), 'accuracy': int(number) / len(split)}
-        for name, number in numbers.items()
-    }
-    return {
-        fitted.name: result[fitted.name]
-        | {'architecture': fitted.arch.to_json(), 'costs': job.cost(fitted.arch)}
-        for fitted in models
-    } | {
-        'references': {
-            name: result.get(name, {}) | {'told': told} for name, (_, told) in references.items()
+        split = task.data.test(session.finished())
+        counts: dict[str, Callable[[Batch], Any]] = {
+            trained.name: functools.partial(
+                counter(task, session, trained, many=False),
+                trained.load(),
+                elastic.fixed(task.family.sizes_of(trained.arch)),
+            )
+            for trained in (winner, baseline)
         }
-    }
+        counts |= {name: count for name, (count, _) in references.items() if count}
+
+        def batches() -> Iterator[Batch]:
+            for n, batch in enumerate(task.stored(split, session.mesh), start=1):
+                yield batch
+                done = min(len(split), n * len(batch['labels']))
+                session.progress.advance(2 * SCORING * done)
+
+        def count(batch: Batch) -> dict[str, Any]:
+            return {name: function(batch) for name, function in counts.items()}
+
+        found = evaluate.correct(count, batches(), session.signals)
+        numbers = {name: int(number) for name, number in found.items()}
+
+        def model(trained: Trained) -> Model:
+            arch = trained.arch
+            return Model(arch.to_json(), task.cost(arch), numbers[trained.name], len(split))
+
+        return Tested(
+            model(winner),
+            model(baseline),
+            {
+                name: Reference(description, numbers.get(name), len(split) if counted else None)
+                for name, (counted, description) in references.items()
+            },
+        )
+
+    return session.phase('test', compute, Tested.from_json)
+
+
+def result(task: Task, trajectory: list[Visited], evolution: Evolution, tested: Tested) -> Result:
+    """All that came out of a run."""
+    return Result(
+        family=task.config.family,
+        data=task.data.facts,
+        budget=task.budget,
+        seed=task.seed,
+        encoder=task.inputs.facts,
+        trajectory=tuple(trajectory),
+        winner=tested.winner,
+        baseline=tested.baseline,
+        search_accuracy=evolution.best.accuracy,
+        choices=evolution.best.choices,
+        references=tested.references,
+        evolution=evolution.stopped,
+    )

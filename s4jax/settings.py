@@ -1,4 +1,4 @@
-"""What a config's sections are made of: typed, documented fields, and one line where a value is wrong.
+"""What a config's sections are made of: typed, documented fields.
 
 A section is a class beside the code that uses it. Its fields say what they mean, their unit and
 their range; the same fields give the check, `--help` and the page of all keys.
@@ -38,7 +38,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _sequence(value: Any) -> Any:
+def sequence(value: Any) -> Any:
     """Text such as (0.3, 0.4) or 0.3,0.4 as its items."""
     if isinstance(value, str):
         return [item for item in re.split(r'[,\s]+', value.strip().strip('()[]')) if item]
@@ -56,8 +56,9 @@ def _flag(value: Any) -> Any:
 Int = Annotated[int, pydantic.BeforeValidator(_number)]
 Float = Annotated[float, pydantic.BeforeValidator(_number)]
 Bool = Annotated[bool, pydantic.Strict(), pydantic.BeforeValidator(_flag)]
-Ints = Annotated[tuple[Int, ...], pydantic.BeforeValidator(_sequence)]
-Floats = Annotated[tuple[Float, ...], pydantic.BeforeValidator(_sequence)]
+Number = Annotated[int | float, pydantic.BeforeValidator(_number)]  # an int stays an int
+Ints = Annotated[tuple[Int, ...], pydantic.BeforeValidator(sequence)]
+Floats = Annotated[tuple[Float, ...], pydantic.BeforeValidator(sequence)]
 
 CONFIG = pydantic.ConfigDict(
     extra='forbid', frozen=True, allow_inf_nan=False, protected_namespaces=()
@@ -93,7 +94,8 @@ def explain(section: type[Section], error: pydantic.ValidationError, where: str)
     if first['type'] == 'extra_forbidden':
         return f'{key} is unknown{near(path[-1], list(own.model_fields))}'
     if first['type'] == 'missing':
-        return f'{key} is missing: {_meaning(field)}; write {expected(field)}'
+        absent = own.model_fields.get(path[-1])
+        return f'{key} is missing: {_meaning(absent)}; write {expected(absent)}'
     if first['type'] == 'value_error' and (field is None or not path):  # a rule between keys
         return f'{key}: {first["ctx"]["error"]}' if key else str(first['ctx']['error'])
     if field is None:
@@ -121,14 +123,14 @@ def _field(section: type[Section], path: tuple[str, ...]) -> tuple[type[Section]
     field = None
     for n, name in enumerate(path):
         field = section.model_fields.get(name)
-        inner = field and _inner(field.annotation)
-        if inner is None or n == len(path) - 1:
+        below = section_in(field.annotation) if field else None
+        if below is None or n == len(path) - 1:
             break
-        section = inner
-    return section, None if field is not None and _inner(field.annotation) else field
+        section = below
+    return section, None if field is not None and section_in(field.annotation) else field
 
 
-def _inner(annotation: Any) -> type[Section] | None:
+def section_in(annotation: Any) -> type[Section] | None:
     """The section class of a field that is a section, or None."""
     options = [annotation, *typing.get_args(annotation)]
     found = (o for o in options if isinstance(o, type) and issubclass(o, Section))
@@ -157,6 +159,8 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return _words(options[0], [*options[1:], *metadata])
     if origin is Literal:
         return 'one of ' + ', '.join(repr(option) for option in options)
+    if set(options) == {int, float}:
+        return _words(float, metadata)
     if origin in (typing.Union, types.UnionType):
         return ' or '.join(
             'None' if option is type(None) else _words(option, metadata) for option in options
@@ -173,28 +177,41 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
+    """The range in words, such as ' from 1 to 100'."""
     flat = [m for item in metadata for m in (getattr(item, 'metadata', None) or [item])]
-    low = [f'above {m.gt:,}' for m in flat if isinstance(m, annotated_types.Gt)]
-    low += [f'at least {m.ge:,}' for m in flat if isinstance(m, annotated_types.Ge)]
-    high = [f'below {m.lt:,}' for m in flat if isinstance(m, annotated_types.Lt)]
-    high += [f'at most {m.le:,}' for m in flat if isinstance(m, annotated_types.Le)]
-    return ''.join(f' {word}' if n == 0 else f' and {word}' for n, word in enumerate(low + high))
+    found = {type(m): m for m in flat}
+    least, most = found.get(annotated_types.Ge), found.get(annotated_types.Le)
+    if least and most:
+        return f' from {_plain(least.ge)} to {_plain(most.le)}'
+    kinds = {'Gt': 'above', 'Ge': 'at least', 'Lt': 'below', 'Le': 'at most'}
+    words = [
+        f'{word} {_plain(getattr(found[kind], name.lower()))}'
+        for name, word in kinds.items()
+        if (kind := getattr(annotated_types, name)) in found
+    ]
+    return ' ' + ' and '.join(words) if words else ''
 
 
-def keys(section: type[Section], values: Any = None) -> Iterator[tuple[str, FieldInfo, Any]]:
-    """(key, field, value) of every key below a section; the value is the field's default where
-    `values`, an instance of the section, is not given."""
+def _plain(value: float) -> str:
+    return f'{value:,}' if abs(value) < 1e9 else f'{value:g}'
+
+
+def keys(
+    section: type[Section], values: Section | None = None
+) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """(key, field, value) of every key below a section, in order.
+
+    Without `values`, an instance of the section, the value is the field's default.
+    """
     for name, field in section.model_fields.items():
-        value = field.default if values is None else getattr(values, name)
-        inner = _inner(field.annotation)
+        value = field.get_default() if values is None else getattr(values, name)
+        inner = section_in(field.annotation)
         if inner is None:
             yield name, field, value
         else:
-            given = value if isinstance(value, Section) else None
-            yield from (
-                (f'{name}.{key}', *rest)
-                for key, *rest in keys(type(given or inner()) if given else inner, given)
-            )
+            below = value if isinstance(value, Section) else None
+            for key, found, its_value in keys(inner, below):
+                yield f'{name}.{key}', found, its_value
 
 
 @functools.cache
@@ -214,7 +231,8 @@ def check(instance: Any, where: str) -> None:
 
     Values are set as their types (a list as a tuple, 3.0 as 3). Raises UsageError.
     """
-    cls = section_of(type(instance))
+    kind: type = type(instance)
+    cls = section_of(kind)
     given = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     read_values = read(cls, given, where)
     for name in given:

@@ -12,7 +12,7 @@ os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {LESS_CARE}'.strip
 
 @pytest.fixture(scope='session', autouse=True)
 def compiled_programs(tmp_path_factory):
-    """One cache of compiled programs for the tests of a session and the processes that they start."""
+    """One cache of compiled programs for the tests of a session and for their processes."""
     os.environ['JAX_COMPILATION_CACHE_DIR'] = str(tmp_path_factory.mktemp('compiled'))
     os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 

@@ -1,8 +1,10 @@
-"""Runs `s4jax.main` and ends it at a moment of one's choice: `python tests/interrupt.py MOMENT --config=… --workdir=…`.
+"""Runs `s4jax.main` and ends it at a chosen moment.
 
-MOMENT is `stage:NAME:FRACTION:SIGNAL` (some milliseconds after that fraction of the stage's work), or `save:N` (SIGKILL when the N-th checkpoint of the
-process is written but not yet committed), or `features:N` (SIGKILL
-when the N-th file of an encoder's states is about to be).
+    python tests/interrupt.py MOMENT --config=… --workdir=…
+
+MOMENT is `phase:NAME:FRACTION:SIGNAL` (some milliseconds after that fraction of the phase's work),
+`save:N` (SIGKILL when the N-th checkpoint of the process is written but not yet committed), or
+`features:N` (SIGKILL when the N-th file of an encoder's states is about to be written).
 """
 
 import contextlib
@@ -21,8 +23,8 @@ def end(number=signal.SIGKILL):
     os.kill(os.getpid(), number)
 
 
-def at_stage(name, fraction, number):
-    stage, reached, running = Progress.stage, Progress.reached, []
+def at_phase(name, fraction, number):
+    phase, advance, running = Progress.phase, Progress.advance, []
 
     def soon(work, total):
         if running == [name] and work >= fraction * total:
@@ -32,22 +34,23 @@ def at_stage(name, fraction, number):
     @contextlib.contextmanager
     def watched(self, current):
         running[:] = [current]
-        with stage(self, current):
+        with phase(self, current):
             soon(0, self._total)
             yield
 
     def counted(self, work):
         soon(work, self._total)
-        reached(self, work)
+        advance(self, work)
 
-    Progress.stage, Progress.reached = watched, counted
+    Progress.phase, Progress.advance = watched, counted
 
 
 def at_save(count):
     seen = set()
     for function in ('rename', 'replace'):
+        real = getattr(os, function)
 
-        def moved(source, target, *args, real=getattr(os, function), **kwargs):
+        def moved(source, target, *args, real=real, **kwargs):
             name = os.path.basename(str(source))
             if 'orbax-checkpoint-tmp' in name and name.split('.')[0].isdigit():
                 seen.add(str(source))
@@ -61,8 +64,10 @@ def at_save(count):
 def at_features(count):
     write = features.write_bytes
 
-    def counted(path, *pieces, seen=[]):
-        seen += [path] * (path.suffix == '.bin')
+    seen = []
+
+    def counted(path, *pieces):
+        seen.extend([path] * (path.suffix == '.bin'))
         if len(seen) == count:
             end()
         write(path, *pieces)
@@ -76,6 +81,6 @@ if __name__ == '__main__':
         at_save(int(rest[0]))
     elif kind == 'features':
         at_features(int(rest[0]))
-    elif kind == 'stage':
-        at_stage(rest[0], float(rest[1]), getattr(signal, rest[2]))
+    elif kind == 'phase':
+        at_phase(rest[0], float(rest[1]), getattr(signal, rest[2]))
     sys.exit(main.main())

@@ -1,21 +1,19 @@
-"""Runs of s4jax for the tests: command lines, configs, interruptions, and what must hold of every finished run."""
+"""Runs of s4jax for the tests: command lines, configs, interruptions, checks of finished runs."""
 
 import hashlib
-import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
-from absl import flags
-from ml_collections import config_flags
-
+from s4jax import config as configs
+from s4jax import config_file
 from s4jax.models import FAMILIES
 from s4jax.report import NOT_COMPARED
 from s4jax.search.space import SearchSpace
 
-# compiled with less care: the programs of the tests run for seconds, and compiling them is what the tests wait for
+# compiled with less care: the programs of the tests run for seconds, compiling them takes longer
 LESS_CARE = '--xla_backend_optimization_level=0'
 ROOT = pathlib.Path(__file__).parents[1]
 ORACLES = pathlib.Path(__file__).parent / 'oracles'
@@ -42,15 +40,15 @@ TINY = {  # the demo in miniature: every stage, a handful of steps each
 
 
 def command(workdir, config='configs/digits.py', base=TINY, **overrides):
-    """The command line of a tiny run; `overrides` are keys of the config with dots as double underscores."""
-    values = base | {name.replace('__', '.'): value for name, value in overrides.items()}
+    """The command line of a tiny run; `overrides` are keys with dots as double underscores."""
+    settings = base | {name.replace('__', '.'): value for name, value in overrides.items()}
     return [
         sys.executable,
         '-m',
         's4jax.main',
         f'--config={config}',
         f'--workdir={workdir}',
-        *(f'--config.{name}={value}' for name, value in values.items()),
+        *(f'--config.{name}={value}' for name, value in settings.items()),
     ]
 
 
@@ -65,26 +63,21 @@ def run(arguments, timeout=900, **environment):
     )
 
 
-def config(**changes):
-    """The digits config as a plain dict, with some keys changed (dots as double underscores)."""
-    spec = importlib.util.spec_from_file_location('digits', ROOT / 'configs' / 'digits.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    values = module.get_config().to_dict()
-    for name, value in changes.items():
-        *path, last = name.split('__')
-        place = values
+def values(name='configs/digits.py', **changes):
+    """A config file's values, with some keys changed (dots as double underscores)."""
+    found = config_file.load(str(ROOT / name))
+    for key, value in changes.items():
+        *path, last = key.split('__')
+        place = found
         for part in path:
             place = place.setdefault(part, {})
         place[last] = value
-    return values
+    return found
 
 
-def load(path, argument=''):
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file('config', f'{path}{argument}', flag_values=values)
-    values(['test'])
-    return values.config.to_dict()
+def config(name='configs/digits.py', **changes):
+    """A config file as a typed config, with some keys changed."""
+    return configs.read(values(name, **changes))
 
 
 def interrupted(moment, workdir, *config, **overrides):
@@ -96,7 +89,7 @@ def interrupted(moment, workdir, *config, **overrides):
 
 
 def hashes(workdir):
-    """Every file but the checkpoints (Orbax writes its own times into them; the stages hold their digests)."""
+    """Every file but the checkpoints: Orbax writes times into them, phases hold their digests."""
     found = {}
     for path in sorted(workdir.rglob('*')):
         name = path.relative_to(workdir)
@@ -111,7 +104,7 @@ def same(workdir, reference):
         'result.json',
         'report.html',
         'journal.jsonl',
-        'stages/evolve.json',
+        'phases/evolve.json',
         'metrics/retrain.jsonl',
     } <= set(theirs)
     assert ours == theirs
@@ -124,7 +117,7 @@ def read(path):
 def check_winner(workdir):
     config, result = read(workdir / 'config.json')['config'], read(workdir / 'result.json')
     family = FAMILIES[config['family']]
-    evolved = read(workdir / 'stages' / 'evolve.json')
+    evolved = read(workdir / 'phases' / 'evolve.json')
     architectures = [json.dumps(m['architecture']) for m in evolved['members']]
     assert len(set(architectures)) == len(architectures)
     for member in evolved['members']:

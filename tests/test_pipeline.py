@@ -13,9 +13,9 @@ from s4jax.report import NOT_COMPARED
 
 
 def check_moves(workdir):
-    """Every chosen move again, from the recorded slopes and candidates alone, and the spaces that it leads to."""
+    """Every chosen move again, from the recorded slopes and candidates, and where it leads."""
     config, trajectory = read(workdir / 'config.json')['config'], read(workdir / 'trajectory.json')
-    steps = sorted(workdir.glob('stages/explore_*.json'))
+    steps = sorted(workdir.glob('phases/explore_*.json'))
     for t, path in enumerate(steps):
         step, before = read(path), trajectory[t]['space']['dimensions']
         scale = [d['tau'] if config['explore']['units'] == 'tau' else 1 for d in before]
@@ -53,7 +53,7 @@ def check_moves(workdir):
 @pytest.mark.slow
 def test_a_run_can_be_checked_from_what_it_leaves(tiny_run):
     workdir, told = tiny_run
-    assert (workdir / 'stages' / 'explore_0.json').exists()
+    assert (workdir / 'phases' / 'explore_0.json').exists()
     check_moves(workdir)
     check_winner(workdir)
     result = read(workdir / 'result.json')
@@ -77,15 +77,15 @@ def test_a_run_can_be_checked_from_what_it_leaves(tiny_run):
 @pytest.mark.slow
 def test_a_finished_run_is_not_run_again(tiny_run):
     workdir, told = tiny_run
-    before = {path: path.stat().st_mtime_ns for path in (workdir / 'stages').iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (workdir / 'phases').iterdir()}
     again = run(command(workdir))
     assert again.returncode == 0 and again.stdout == told
-    assert {path: path.stat().st_mtime_ns for path in (workdir / 'stages').iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in (workdir / 'phases').iterdir()} == before
 
 
 @pytest.mark.slow
 def test_the_papers_config_in_miniature_on_a_folder_of_images(tmp_path):
-    """configs/vit.py with its whole recipe, sliced, in bfloat16, from a space over the budget; from path to trained model."""
+    """configs/vit.py with its whole recipe, sliced, in bfloat16, from a space over the budget."""
     bunch = load_digits()
     for i, (image, name) in enumerate(zip(bunch.images, bunch.target_names[bunch.target])):
         (tmp_path / 'mine' / str(name)).mkdir(parents=True, exist_ok=True)
@@ -139,4 +139,4 @@ def test_the_papers_config_in_miniature_on_a_folder_of_images(tmp_path):
     assert any(read(tmp_path / 'run' / 'trajectory.json')[0]['gamma']), (
         'the first space should have been projected'
     )
-    assert read(tmp_path / 'run' / 'stages' / 'supernet_0.json')['execution'] == 'sliced'
+    assert read(tmp_path / 'run' / 'phases' / 'supernet_0.json')['execution'] == 'sliced'

@@ -25,9 +25,10 @@ def tree_digest(tree: Any) -> str:
 
 
 class Checkpoints:
-    """A stage's states by step, each committed with a digest of its own and verified when it is read.
+    """The states of one training by step, each saved with a digest and verified when it is read.
 
-    Orbax restores a checkpoint with a flipped bit without a word; here it is named and the one before it used.
+    Orbax restores a checkpoint with a flipped bit silently; here it is named, and the one before
+    it is used.
     """
 
     def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], keep: int = 3):
@@ -45,11 +46,10 @@ class Checkpoints:
             )
 
     def save(self, step: int, state: Any) -> None:
-        """Commits the state of `step`, synchronously: a full disk is told now and not one save later."""
+        """Saves the state of `step`; a full disk is an error now and not one save later."""
         wanted = 2**18 + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        if (
-            shutil.disk_usage(self.directory).free < wanted
-        ):  # Orbax would tell it in the tracebacks of its threads
+        # Orbax would report a full disk in the tracebacks of its threads
+        if shutil.disk_usage(self.directory).free < wanted:
             raise disk_full(self.directory, wanted)
         with disk_errors(self.directory):
             self.manager.save(
@@ -77,10 +77,11 @@ class Checkpoints:
                 if tree_digest(restored.state) == restored.meta['digest']:
                     return step, restored.state
                 reason = 'its checksum does not match'
-            except Exception as error:  # whatever a damaged file makes Orbax raise, the answer is the one before it
+            except Exception as error:  # a damaged file makes Orbax raise almost anything
                 reason = f'it cannot be read ({type(error).__name__})'
             self.warn(
-                f'checkpoint {self.directory / str(step)} is damaged: {reason}; it is deleted and the one before it used'
+                f'checkpoint {self.directory / str(step)} is damaged: {reason}; it is deleted and '
+                'the one before it used'
             )
             self.delete(step)
         return None

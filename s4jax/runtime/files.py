@@ -1,10 +1,11 @@
-"""Files that survive a kill: written as a whole or not at all, one clear line where the disk refuses."""
+"""Files that survive a kill: written whole or not at all; one line where the disk refuses."""
 
 import contextlib
 import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,14 +19,14 @@ def disk_full(path: pathlib.Path, wanted: int = 0) -> UsageError:
     free = shutil.disk_usage(_existing(path)).free / 2**20
     need = f' of {wanted / 2**20:,.0f} needed' if wanted else ''
     return UsageError(
-        f'the disk is full: {path} could not be written ({free:,.0f} MiB free{need}); nothing that was saved '
-        'before is lost: free some space and run the same command again'
+        f'the disk is full: {path} could not be written ({free:,.0f} MiB free{need}); nothing that '
+        'was saved before is lost: free some space and run the same command again'
     )
 
 
 @contextlib.contextmanager
 def disk_errors(path: pathlib.Path) -> Iterator[None]:
-    """A full disk or a forbidden path as one clear line. Orbax wraps the error, so its causes are looked at too."""
+    """A full disk or a forbidden path as one line. Orbax wraps the error: its causes count, too."""
     try:
         yield
     except Exception as error:
@@ -39,12 +40,31 @@ def disk_errors(path: pathlib.Path) -> Iterator[None]:
                 or 'quota' in text.lower()
             ):
                 raise disk_full(path) from error
-            if isinstance(cause, PermissionError):
+            if isinstance(cause, PermissionError) or getattr(cause, 'errno', 0) == errno.EROFS:
                 raise UsageError(
                     f'no permission to write {path}: choose another --workdir'
                 ) from error
             cause = cause.__cause__ or cause.__context__
         raise
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """Raises where no folder of that name can be written; creates nothing."""
+    if '\0' in str(path):
+        raise UsageError('--workdir has a null character, which no folder may have')
+    if re.match(r'\w+:/', str(path)):  # pathlib makes one slash of the two
+        raise UsageError(
+            f'--workdir={path} is a bucket: mount it (gcsfuse, s3fs) and name the mounted folder'
+        )
+    try:
+        existing = _existing(path)
+    except (OSError, ValueError) as error:  # too long, a null character
+        reason = getattr(error, 'strerror', None) or error
+        raise UsageError(f'--workdir={path} cannot be a folder: {reason}') from None
+    if not existing.is_dir():
+        raise UsageError(f'--workdir={path}: {existing} is a file; name another folder')
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f'--workdir={path}: no permission to write in {existing}')
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
@@ -77,7 +97,7 @@ def write_bytes(path: pathlib.Path, *pieces: bytes | memoryview) -> None:
 
 
 def read_json(path: pathlib.Path) -> Any | None:
-    """The file's value, or None where it is missing or damaged (then its stage is simply replayed)."""
+    """The file's value, or None where it is missing or damaged: its phase is computed again."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -85,7 +105,10 @@ def read_json(path: pathlib.Path) -> Any | None:
 
 
 class Lines:
-    """A file of JSON lines that only grows; a line cut off by a kill is dropped when it is opened again."""
+    """A file of JSON lines that only grows.
+
+    A line that a kill cut off is dropped when the file is opened again.
+    """
 
     def __init__(self, path: pathlib.Path, keep: Callable[[dict], bool] = lambda row: True):
         """Opens `path` with the rows for which `keep` holds, up to the first that is damaged."""
@@ -111,9 +134,9 @@ class Lines:
 def phase(
     path: pathlib.Path, compute: Callable[[], Any], any_host: Callable[[bool], bool] = bool
 ) -> Any:
-    """The JSON that `compute` returned the first time; a finished stage is read and not computed again.
+    """The JSON that `compute` returned the first time: a finished phase is read, not computed.
 
-    `any_host` makes the hosts agree: a stage that one of them cannot read is computed by all.
+    `any_host` makes the hosts agree: a phase that one of them cannot read is computed by all.
     """
     done = read_json(path)
     if any_host(done is None):

@@ -1,4 +1,7 @@
-"""Devices, hosts and shardings: data parallelism over one mesh axis, the same code for 1 device, 8 GPUs, a TPU pod."""
+"""Devices, hosts and shardings: data parallelism over one mesh axis.
+
+The same code runs on 1 device, on 8 GPUs and on a TPU pod.
+"""
 
 from typing import Any
 
@@ -11,7 +14,10 @@ AXIS = 'data'
 
 
 def create() -> jax.sharding.Mesh:
-    """All devices of all hosts in a row (axis type Auto: Explicit, the default, rejects a batch's reshape)."""
+    """All devices of all hosts in a row.
+
+    The axis type is Auto: Explicit, the default, rejects the reshape of a batch.
+    """
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
@@ -30,7 +36,10 @@ def replicate(mesh: jax.sharding.Mesh, tree: Any) -> Any:
 
 
 def shard(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-    """This host's part of a batch, as an array over the devices of all hosts (leading axis split)."""
+    """This host's part of a batch, as an array over the devices of all hosts.
+
+    The leading axis is split.
+    """
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree
@@ -38,7 +47,7 @@ def shard(mesh: jax.sharding.Mesh, tree: Any) -> Any:
 
 
 def local(array: jax.Array) -> np.ndarray:
-    """This host's rows of an array whose leading axis is split, or all of one that is replicated."""
+    """This host's rows of an array split on its leading axis, or all rows of a replicated one."""
     pieces = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
     return np.concatenate([np.asarray(pieces[start]) for start in sorted(pieces)])
 

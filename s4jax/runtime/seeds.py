@@ -1,4 +1,7 @@
-"""Randomness as a function of (seed, purpose, …): nothing random is ever saved, everything is drawn again."""
+"""Randomness as a function of (seed, purpose, …): nothing random is saved, it is drawn again.
+
+For `generator`, zeros at the end of a purpose do not count: purposes of one name have one length.
+"""
 
 import zlib
 
@@ -7,12 +10,12 @@ import numpy as np
 
 
 def _number(part: str | int) -> int:
-    """A fixed 32-bit number for a part of a purpose (Python's own `hash` is salted anew in every process)."""
+    """A fixed 32-bit number for a part of a purpose (`hash` differs from process to process)."""
     return part if isinstance(part, int) else zlib.crc32(part.encode())
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """NumPy's generator for decisions on the host, e.g. `generator(seed, 'supernet_0', attempt, step)`."""
+    """NumPy's generator for decisions on the host: `generator(seed, 'evolve')`."""
     return np.random.default_rng([seed, *map(_number, purpose)])
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
@@ -9,20 +10,29 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Turns the first Ctrl-C or SIGTERM into a flag that the loops look at; a second one ends the process at once."""
+    """Turns the first Ctrl-C or SIGTERM into a flag that the loops look at.
 
-    def __init__(self):
+    A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
         self.received: int | None = None
 
     def __enter__(self) -> 'Signals':
-        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _handle(self, number, _frame):
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -1,38 +1,59 @@
 """Accuracy on held-out images: of one model, and of many subnets of a supernet at once."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pydantic import Field
 
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import Lines
+from s4jax.runtime.progress import SCORING
+from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Interrupted, Signals
+from s4jax.search.explore import Score
 from s4jax.search.space import Architecture
+from s4jax.settings import Int, Section
+
+Count = Callable[..., jax.Array]
 
 
-def make_counter(model, inputs: Callable, many: bool, mesh: jax.sharding.Mesh) -> Callable:
-    """The compiled `count(variables, sizes, batch) -> number of correct images`.
+class EvaluateSettings(Section):
+    """How held-out images are scored; it changes no accuracy, only memory and time."""
 
-    `inputs(batch)` gives the model's inputs; `batch` holds labels, and `real`, 0 for the padding of the last batch. With `many`,
-    `sizes` has a leading axis of architectures that are run at once, masked, over shared weights (`vmap`); the counts have it too.
-    """
-
-    def count(variables, sizes, batch):
-        logits = model.apply(variables, inputs(batch), sizes)
-        return jnp.sum((jnp.argmax(logits, -1) == batch['labels']) & batch['real'], dtype=jnp.int32)
-
-    return jax.jit(
-        jax.vmap(count, (None, 0, None)) if many else count, out_shardings=meshes.replicated(mesh)
+    batch_size: Int = Field(512, ge=1, le=1_000_000, description='images scored at once')
+    architectures: Int = Field(
+        4, ge=1, le=10_000, description='subnets scored at once, in one program'
     )
 
 
+def make_counter(
+    model: nn.Module, inputs: Callable[[Any], Any], many: bool, mesh: jax.sharding.Mesh
+) -> Count:
+    """The compiled `count(variables, sizes, batch) -> number of correct images`.
+
+    `inputs(batch)` gives the model's inputs; `batch` holds labels (B,) and `real` (B,), False for
+    the padding of the last batch. With `many`, `sizes` has a leading axis of architectures that
+    run at once, masked, over shared weights (`vmap`); the counts have it too.
+    """
+
+    def count(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
+        logits: Any = model.apply(variables, inputs(batch), sizes)
+        correct = jnp.argmax(logits, -1) == batch['labels']
+        return jnp.sum(correct & batch['real'], dtype=jnp.int32)
+
+    counted = jax.vmap(count, (None, 0, None)) if many else count
+    return jax.jit(counted, out_shardings=meshes.replicated(mesh))
+
+
 def watched(batches: Iterable[Any], signals: Signals) -> Iterator[Any]:
-    """The batches, up to a signal."""
+    """The batches, until a signal arrives: then it raises `Interrupted`."""
     for batch in batches:
         if meshes.any_host(signals.received is not None):
             raise Interrupted
@@ -51,48 +72,62 @@ def correct(count: Callable[[Any], Any], batches: Iterable[Any], signals: Signal
     return total
 
 
+@dataclasses.dataclass(frozen=True)
+class Subnets:
+    """A trained supernet as `make_score` needs it.
+
+    `load()` gives its variables, `digest` identifies them, `sizes(architecture)` are a subnet's
+    masked sizes, and `count(variables, sizes, batch)` counts the correct images of many subnets.
+    """
+
+    digest: str
+    load: Callable[[], Any]
+    sizes: Callable[[Architecture], Any]
+    count: Count
+
+
 def make_score(
-    count: Callable,
-    load: Callable[[], Any],
-    digest: str,
-    sizes: Callable[[Architecture], Any],
+    subnets: Subnets,
     batches: Callable[[], Iterable[Any]],
     images: int,
-    journal: Lines,
     chunk: int,
-    signals: Signals,
-    report: Callable[[int], None],
-) -> Callable[[Sequence[Architecture]], np.ndarray]:
-    """`score(architectures) -> accuracies` of a supernet's subnets, each evaluated once and written to the journal.
+    session: Session,
+) -> Score:
+    """`score(architectures) -> accuracies` of subnets on the `images` images of `batches()`.
 
-    The journal is keyed by the supernet's digest and the architecture. Architectures go in fixed chunks of `chunk`, the last
-    one padded, so that one program serves all. `load()` gives the variables and `batches()` what is gone through for every
-    chunk, when first needed.
+    Each is evaluated once and written to the journal, by the supernet's digest and the
+    architecture. Architectures run in fixed chunks of `chunk`, the last one padded, so that one
+    program serves all. Variables and batches are loaded when they are first needed.
     """
-    scored = 0
+    journal = Lines(session.workdir / 'journal.jsonl')
     known = {
         (row['supernet'], json.dumps(row['architecture'])): row['correct'] for row in journal.rows
     }
-    held = []
+    load = functools.cache(lambda: (subnets.load(), batches()))
+
+    def count(part: list[Architecture]) -> np.ndarray:
+        """The correct images of each architecture of a chunk, and of the last one again."""
+        each = [subnets.sizes(arch) for arch in [*part, *part[-1:] * (chunk - len(part))]]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+        variables, found = load()
+        counted = functools.partial(subnets.count, variables, stacked)
+        return correct(counted, found, session.signals)
+
+    scored = 0
 
     def score(architectures: Sequence[Architecture]) -> np.ndarray:
         nonlocal scored
-        keys = {arch: (digest, json.dumps(arch.to_json())) for arch in architectures}
+        keys = {arch: (subnets.digest, json.dumps(arch.to_json())) for arch in architectures}
         missing = [arch for arch, key in keys.items() if key not in known]
         scored += len(architectures) - len(missing)
-        if missing and not held:
-            held.append((load(), batches()))
         for start in range(0, len(missing), chunk):
             part = missing[start : start + chunk]
-            each = [sizes(arch) for arch in part + part[-1:] * (chunk - len(part))]
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
-            counts = correct(functools.partial(count, held[0][0], stacked), held[0][1], signals)
-            for arch, number in zip(part, counts):
+            for arch, number in zip(part, count(part)):
                 known[keys[arch]] = int(number)
             journal.append(
                 *(
                     {
-                        'supernet': digest,
+                        'supernet': subnets.digest,
                         'architecture': arch.to_json(),
                         'correct': known[keys[arch]],
                     }
@@ -100,7 +135,7 @@ def make_score(
                 )
             )
             scored += len(part)
-            report(scored)
+            session.progress.advance(scored * images * SCORING)
         return np.array([known[keys[arch]] / images for arch in architectures])
 
     return score

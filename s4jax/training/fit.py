@@ -1,104 +1,102 @@
-"""One training from start, or from its newest checkpoint, to end."""
+"""One training from its start, or from its newest checkpoint, to its end."""
 
 import concurrent.futures
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from pydantic import Field
 
 from s4jax.errors import UsageError
 from s4jax.runtime import mesh as meshes
-from s4jax.runtime.checkpoints import Checkpoints, tree_digest
+from s4jax.runtime.checkpoints import Checkpoints
 from s4jax.runtime.files import Lines
-from s4jax.runtime.signals import Interrupted, Signals
-from s4jax.training.step import State
+from s4jax.runtime.session import Session
+from s4jax.runtime.signals import Interrupted
+from s4jax.settings import Int, Section
+from s4jax.training.monitor import Monitor
+from s4jax.training.step import State, Step
+
+
+class CheckpointSettings(Section):
+    """How often a training saves its state and writes its losses; it changes no result."""
+
+    save_every: Int = Field(1000, ge=1, le=10_000_000, description='steps between two checkpoints')
+    log_every: Int = Field(
+        100, ge=1, le=10_000_000, description='steps between two looks at the losses'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """The outcome of a fit: variables for `model.apply` and a digest of them."""
+class Steps:
+    """The steps of one training: `count` of them, each `run(state, sizes, batch)`.
 
-    variables: dict[str, Any]
-    digest: str
+    `sizes(attempt, i)` are those of the architecture that step i trains, `batch(i)` is this host's
+    part of its images, `describe(attempt, i)` names the architecture in an error.
+    """
+
+    count: int
+    run: Step
+    sizes: Callable[[int, int], Any]
+    batch: Callable[[int], Any]
+    describe: Callable[[int, int], str]
 
 
 def fit(
     state: State,
-    step: Callable,
-    sizes: Callable[[int, int], Any],
-    batch: Callable[[int], Any],
-    *,
-    steps: int,
-    checkpoints: Checkpoints,
-    metrics_path: pathlib.Path,
-    save_every: int,
-    log_every: int,
-    mesh: jax.sharding.Mesh,
-    signals: Signals,
-    describe: Callable[[int, int], str],
-    report: Any,
-    warn: Callable[[str], None],
+    steps: Steps,
+    name: str,
+    session: Session,
+    settings: CheckpointSettings,
+    monitor: Monitor,
     max_rollbacks: int = 3,
-) -> Trained:
-    """Folds `step` over `steps` batches from `state`, or from the newest sound checkpoint.
+) -> dict[str, Any]:
+    """The variables {params, batch_stats} after all steps, from `state` or the newest checkpoint.
 
-    `sizes(attempt, i)` are the sampled architecture's, `batch(i)` is this host's part of batch i. Every `log_every` steps
-    the losses are fetched, looked at and written, one line a step; after a non-finite one the fold goes back to the last
-    regular checkpoint and draws anew (`attempt` enters every key), at most `max_rollbacks` times. `describe(attempt, i)`
-    names the architecture; `report.start(i)` and `report.reached(i, losses)` hear of progress.
+    Every `log_every` steps the losses are fetched, checked and written, one line a step. After a
+    non-finite one, training goes back to the last regular checkpoint and draws anew (`attempt` is
+    part of every key), at most `max_rollbacks` times. Raises `Interrupted` after a signal, with
+    the state saved.
     """
-    start = jax.tree.map(
-        np.array, state
-    )  # a copy: the step donates its input, and a roll-back may need the start
-    like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
-        meshes.replicate(mesh, start),
-    )
-
-    def load(at_most: int | None = None) -> State:
-        found = checkpoints.latest(like, at_most)
-        return found[1] if found else meshes.replicate(mesh, start)
-
-    state = load()
-    i, attempt, losses = int(state['step']), int(state['attempt']), []
-    metrics = Lines(metrics_path, lambda row: row['step'] <= i)
-    report.start(i)
+    checkpoints = Checkpoints(session.workdir / 'checkpoints' / name, session.progress.warn)
+    load = _loader(checkpoints, session.mesh, state)
+    state = load(None)
+    i, attempt = int(state['step']), int(state['attempt'])
+    metrics = _metrics(session, name, i)
+    losses: list[jax.Array] = []
+    monitor.start(i)
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
-        following = reader.submit(batch, i)
-        while i < steps:
-            inputs = meshes.shard(mesh, following.result())
-            following = reader.submit(batch, i + 1)
-            state, loss = step(state, sizes(attempt, i), inputs)
+        following = reader.submit(steps.batch, i)
+        while i < steps.count:
+            batch = meshes.shard(session.mesh, following.result())
+            following = reader.submit(steps.batch, i + 1)
+            state, loss = steps.run(state, steps.sizes(attempt, i), batch)
             losses.append(loss)
             i += 1
-            saving = i % save_every == 0 or i == steps
-            looking = saving or i % log_every == 0
-            stopping = (
-                meshes.any_host(signals.received is not None)
-                if looking or meshes.one_host()
-                else False
-            )
+            saving = i % settings.save_every == 0 or i == steps.count
+            looking = saving or i % settings.log_every == 0
+            stopping = _stopping(session, looking)
             if not (looking or stopping):
                 continue
-            values = np.asarray(jax.device_get(losses), np.float64)
-            first, losses = i - len(values), []
+            values, losses = np.asarray(jax.device_get(losses), np.float64), []
+            first = i - len(values)
             if not np.all(np.isfinite(values)):
                 bad = first + int(np.argmin(np.isfinite(values)))
-                told = f'non-finite loss at step {bad} (batch {bad}, {describe(attempt, bad)})'
+                reason = f'non-finite loss at step {bad} (batch {bad}, '
+                reason += f'{steps.describe(attempt, bad)})'
                 if attempt == max_rollbacks:
                     raise UsageError(
-                        f'{told}, again after {max_rollbacks} roll-backs: lower the learning rate'
+                        f'{reason}, again after {max_rollbacks} roll-backs: lower the learning rate'
                     )
-                state = load(bad // save_every * save_every)
+                state = load(bad // settings.save_every * settings.save_every)
                 attempt, i = attempt + 1, int(state['step'])
-                state |= {'attempt': meshes.replicate(mesh, np.int32(attempt))}
+                state |= {'attempt': meshes.replicate(session.mesh, np.int32(attempt))}
                 checkpoints.delete_after(i)
-                metrics = Lines(metrics_path, lambda row: row['step'] <= i)
-                following = reader.submit(batch, i)
-                warn(f'{told}; back to step {i}')
+                metrics = _metrics(session, name, i)
+                following = reader.submit(steps.batch, i)
+                session.progress.warn(f'{reason}; back to step {i}')
                 continue
             metrics.append(
                 *(
@@ -106,10 +104,38 @@ def fit(
                     for k, value in enumerate(values, start=first + 1)
                 )
             )
-            report.reached(i, values)
+            monitor.advance(i, values)
             if saving or stopping:
                 checkpoints.save(i, state)
-            if stopping and i < steps:
+            if stopping and i < steps.count:
                 raise Interrupted
-    variables = {name: state[name] for name in ('params', 'batch_stats') if state[name]}
-    return Trained(variables, tree_digest(variables))
+    return {part: state[part] for part in ('params', 'batch_stats') if state[part]}
+
+
+def _loader(
+    checkpoints: Checkpoints, mesh: jax.sharding.Mesh, state: State
+) -> Callable[[int | None], State]:
+    """`load(at_most)`: the newest sound state of at most that step, else the initial one."""
+    start = jax.tree.map(np.array, state)  # a copy: a step donates its input
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+        meshes.replicate(mesh, start),
+    )
+
+    def load(at_most: int | None) -> State:
+        found = checkpoints.latest(like, at_most)
+        return found[1] if found else meshes.replicate(mesh, start)
+
+    return load
+
+
+def _metrics(session: Session, name: str, step: int) -> Lines:
+    """The file of losses, cut back to the restored step."""
+    return Lines(session.workdir / 'metrics' / f'{name}.jsonl', lambda row: row['step'] <= step)
+
+
+def _stopping(session: Session, looking: bool) -> bool:
+    """Whether a signal ends the training here; several hosts agree where all of them look."""
+    if not (looking or meshes.one_host()):
+        return False
+    return meshes.any_host(session.signals.received is not None)

@@ -1,41 +1,49 @@
 """How a model is trained: epochs, batch size, optimizer and its schedule."""
 
-import dataclasses
 from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import optax
+import pydantic
+from pydantic import Field
 
 from s4jax.errors import UsageError
+from s4jax.settings import Float, Int, Section
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """AdamW with a linear warm-up and a cosine from `lr` to `min_lr`; lr as written, whatever the batch size."""
+class Recipe(Section):
+    """AdamW with a linear warm-up and a cosine from `lr` to `min_lr`.
 
-    epochs: int
-    batch_size: int
-    lr: float
-    min_lr: float = 0.0
-    warmup_epochs: float = 0.0
-    weight_decay: float = 0.0
-    drop_path: float = 0.0
+    The learning rate is as written, whatever the batch size.
+    """
 
-    def __post_init__(self):
-        for name, fine in (
-            ('epochs', self.epochs > 0),
-            ('batch_size', self.batch_size > 0),
-            ('lr', self.lr > 0),
-            ('min_lr', 0 <= self.min_lr <= self.lr),
-            ('warmup_epochs', 0 <= self.warmup_epochs <= self.epochs),
-            ('weight_decay', self.weight_decay >= 0),
-            ('drop_path', 0 <= self.drop_path < 1),
-        ):
-            if not fine:
-                raise UsageError(
-                    f'{name}={getattr(self, name)} is out of range in a recipe of lr={self.lr} and '
-                    f'epochs={self.epochs}'
-                )
+    epochs: Int = Field(300, ge=1, le=100_000, description='passes over the training images')
+    batch_size: Int = Field(
+        128, ge=1, le=1_000_000, description='images a step, over all devices together'
+    )
+    lr: Float = Field(5e-4, gt=0, le=10, description='learning rate after the warm-up')
+    min_lr: Float = Field(0.0, ge=0, le=10, description='learning rate at the end')
+    warmup_epochs: Float = Field(
+        0.0, ge=0, le=100_000, description='epochs in which the learning rate rises to lr'
+    )
+    weight_decay: Float = Field(
+        0.0, ge=0, le=10, description='decoupled weight decay, not of biases and norms'
+    )
+    drop_path: Float = Field(
+        0.0, ge=0, lt=1, description='rate of stochastic depth in the last block'
+    )
+
+    @pydantic.model_validator(mode='after')
+    def _consistent(self) -> 'Recipe':
+        if self.min_lr > self.lr:
+            raise UsageError(f'min_lr={self.min_lr} exceeds lr={self.lr}: lower min_lr')
+        if self.warmup_epochs > self.epochs:
+            raise UsageError(
+                f'warmup_epochs={self.warmup_epochs} exceeds epochs={self.epochs}: '
+                'lower warmup_epochs'
+            )
+        return self
 
     def steps(self, images: int) -> int:
         return max(1, int(self.epochs * images / self.batch_size))
@@ -43,7 +51,10 @@ class Recipe:
     def optimizer(
         self, images: int, decays: Callable[[tuple[str, ...]], bool]
     ) -> optax.GradientTransformation:
-        """For `images` training images; decay goes by the parameter's name, since stacked biases are not 1-D."""
+        """For `images` training images; `decays(path)` says whether a parameter decays.
+
+        Decay goes by the parameter's name, since stacked biases are not 1-D.
+        """
         warmup = int(self.warmup_epochs * images / self.batch_size)
         schedule = optax.warmup_cosine_decay_schedule(
             min(self.lr, 1e-6) if warmup else self.lr,
@@ -53,9 +64,21 @@ class Recipe:
             self.min_lr,
         )
 
-        def mask(params):
+        def mask(params: Any) -> Any:
             return jax.tree_util.tree_map_with_path(
                 lambda path, _: decays(tuple(str(getattr(k, 'key', k)) for k in path)), params
             )
 
         return optax.adamw(schedule, weight_decay=self.weight_decay, mask=mask)
+
+
+class SupernetSettings(Recipe):
+    """The recipe of a supernet, how its subnets run, and where its weights start."""
+
+    epochs: Int = Field(500, ge=1, le=100_000, description='passes over the training images')
+    execution: Literal['auto', 'masked', 'sliced'] = Field(
+        'auto', description='how a sampled subnet runs in a step; auto: sliced where it pays'
+    )
+    start: Literal['scratch', 'inherit'] = Field(
+        'scratch', description='a moved supernet starts anew, or from the weights that it shares'
+    )

@@ -11,14 +11,19 @@ import optax
 from s4jax.runtime import mesh as meshes
 
 State = dict[str, Any]
+Augment = Callable[[jax.Array, dict[str, jax.Array]], tuple[jax.Array, jax.Array]]
+Step = Callable[[State, Any, dict[str, jax.Array]], tuple[State, jax.Array]]
 
 
 def initial_state(
     model: nn.Module, inputs: Any, tx: optax.GradientTransformation, key: jax.Array
 ) -> State:
-    """{params, batch_stats, opt_state, attempt, step}; `attempt` counts roll-backs after a non-finite loss."""
+    """{params, batch_stats, opt_state, attempt, step} for a model of `inputs` (one example).
 
-    def create(key):
+    `attempt` counts the roll-backs after a non-finite loss.
+    """
+
+    def create(key: jax.Array) -> State:
         variables = model.init(key, inputs)
         params = variables['params']
         return {
@@ -33,38 +38,42 @@ def initial_state(
     return jax.jit(create, compiler_options={'xla_backend_optimization_level': 0})(key)
 
 
+def images_as_they_are(frozen: Any, images: jax.Array) -> jax.Array:
+    """The inputs of a model that sees the images themselves."""
+    return images
+
+
 def make_step(
     model: nn.Module,
     tx: optax.GradientTransformation,
-    augment: Callable,
+    augment: Augment,
     seed_key: jax.Array,
     mesh: jax.sharding.Mesh,
-    encode: Callable = lambda frozen, images: images,
+    encode: Callable[[Any, jax.Array], Any] = images_as_they_are,
     frozen: Any = (),
-) -> Callable:
+) -> Step:
     """The compiled `step(state, sizes, batch) -> (state, loss)`.
 
-    `augment(key, batch)` gives images and soft targets on the device, `encode(frozen, images)` the model's inputs: it stands
-    outside of what is differentiated, so that none of its activations is kept. A step whose loss or gradient is not
-    finite leaves parameters and optimizer as they were and returns NaN, so that nothing bad is ever written.
+    `augment(key, batch)` gives images (B, S, S, C) and soft targets (B, classes) on the device;
+    `encode(frozen, images)` gives the model's inputs. It stands outside of what is differentiated,
+    so that none of its activations is kept. A step whose loss or gradient is not finite leaves
+    parameters and optimizer as they were and returns NaN, so that nothing bad is ever written.
     """
 
-    def step(state, frozen, sizes, batch):
+    def step(state: State, frozen: Any, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(jax.random.fold_in(seed_key, state['attempt']), state['step'])
         augment_key, train_key = jax.random.split(key)
         images, targets = augment(augment_key, batch)
         inputs = encode(frozen, images)
+        statistics = {'batch_stats': state['batch_stats']} if state['batch_stats'] else {}
 
-        def loss_of(params):
-            variables = {'params': params} | (
-                {'batch_stats': state['batch_stats']} if state['batch_stats'] else {}
-            )
+        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+            variables = {'params': params} | statistics
             logits, updates = model.apply(
                 variables, inputs, sizes, train_key, mutable=['batch_stats']
             )
-            return optax.softmax_cross_entropy(logits, targets).mean(), updates.get(
-                'batch_stats', {}
-            )
+            loss = optax.softmax_cross_entropy(logits, targets).mean()
+            return loss, updates.get('batch_stats', {})
 
         (loss, batch_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(state['params'])
         sound = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
@@ -76,9 +85,8 @@ def make_step(
         }
         old = {name: state[name] for name in new}
         new = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, old)
-        return new | {'attempt': state['attempt'], 'step': state['step'] + 1}, jnp.where(
-            sound, loss, jnp.nan
-        )
+        new |= {'attempt': state['attempt'], 'step': state['step'] + 1}
+        return new, jnp.where(sound, loss, jnp.nan)
 
     everywhere = meshes.replicated(mesh)
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(everywhere, everywhere))

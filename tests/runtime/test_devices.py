@@ -46,7 +46,7 @@ def test_eight_devices_agree_with_one(one, tmp_path):
             losses(tmp_path / 'run', stage)[:8], losses(one, stage)[:8], rtol=2e-5
         )
     ours, theirs = (
-        json.loads((path / 'stages' / 'evolve.json').read_text())
+        json.loads((path / 'phases' / 'evolve.json').read_text())
         for path in (tmp_path / 'run', one)
     )
     assert [m['architecture'] for m in ours['members']] == [

@@ -1,0 +1,50 @@
+"""Where a run happens: what every phase needs and none changes."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import jax
+
+from s4jax.runtime import files
+from s4jax.runtime import mesh as meshes
+from s4jax.runtime.progress import Progress
+from s4jax.runtime.signals import Signals
+
+
+class Outcome(Protocol):
+    """What a phase returns: a frozen dataclass that JSON can hold."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+T = TypeVar('T', bound=Outcome)
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """The folder of a run, its devices, the signals that may end it, its line of progress."""
+
+    workdir: pathlib.Path
+    mesh: jax.sharding.Mesh
+    signals: Signals
+    progress: Progress
+
+    def phase(
+        self, name: str, compute: Callable[[], T], from_json: Callable[[dict[str, Any]], T]
+    ) -> T:
+        """The outcome of a phase: computed and written, or read where the phase is finished."""
+        path = self.workdir / 'phases' / f'{name}.json'
+        row = files.phase(path, functools.partial(self._timed, name, compute), meshes.any_host)
+        self.progress.skip(name)
+        return from_json(row)
+
+    def _timed(self, name: str, compute: Callable[[], Outcome]) -> dict[str, Any]:
+        with self.progress.phase(name):
+            return compute().to_json()
+
+    def finished(self) -> set[str]:
+        """The names of the finished phases."""
+        return {path.stem for path in (self.workdir / 'phases').glob('*.json')}

@@ -1,0 +1,52 @@
+"""Phases of a session: computed once, typed on both sides of their JSON, timed."""
+
+import dataclasses
+import json
+
+import pytest
+
+from s4jax.runtime import mesh
+from s4jax.runtime.progress import Progress
+from s4jax.runtime.session import Session
+from s4jax.runtime.signals import Signals
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    values: tuple
+
+    def to_json(self):
+        return {'values': list(self.values)}
+
+    @classmethod
+    def from_json(cls, row):
+        return cls(tuple(row['values']))
+
+
+def test_a_phase_is_computed_once(tmp_path, capsys):
+    session = Session(tmp_path, mesh.create(), Signals(), Progress(tmp_path, {'one': 3.0}))
+    calls = []
+
+    def compute():
+        calls.append(session.progress.running)
+        return Found((1, 2))
+
+    for _ in range(2):
+        assert session.phase('one', compute, Found.from_json) == Found((1, 2))
+    assert calls == ['one'] and session.finished() == {'one'} and session.progress.running == ''
+    assert json.loads((tmp_path / 'phases' / 'one.json').read_text()) == {'values': [1, 2]}
+    (row,) = map(json.loads, (tmp_path / 'timing.jsonl').read_text().splitlines())
+    assert row['phase'] == 'one' and row['images'] == 0 and row['seconds'] >= 0
+    (tmp_path / 'phases' / 'one.json').write_text('{"val')  # damaged: computed again
+    assert session.phase('one', compute, Found.from_json) == Found((1, 2)) and len(calls) == 2
+
+
+def test_a_phase_that_fails_is_not_finished(tmp_path):
+    session = Session(tmp_path, mesh.create(), Signals(), Progress(tmp_path, {}, shown=False))
+
+    def compute():
+        raise KeyError('no')
+
+    with pytest.raises(KeyError):
+        session.phase('one', compute, Found.from_json)
+    assert not session.finished() and not session.progress.running
