@@ -1,28 +1,48 @@
-# make demo: the whole method on real digits, in minutes; make test: all tests. Each makes its own environment.
+# make demo: the whole method on real digits, in minutes. Every target makes its own environment first.
 PYTHON ?= python3
 VENV ?= .venv
+RUN = $(VENV)/bin/python -m
 
-$(VENV)/installed: setup.cfg pyproject.toml
+.PHONY: demo lint format quick test dist benchmarks clean
+
+demo: $(VENV)/installed
+	$(RUN) s4jax.main --config=configs/digits.py --workdir=runs/digits
+
+# layout, lint, types: nothing is changed
+lint: $(VENV)/installed
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+# what `make lint` can mend by itself
+format: $(VENV)/installed
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+# every test but the whole runs
+quick: $(VENV)/installed
+	$(RUN) pytest -m 'not slow'
+
+test: $(VENV)/installed
+	$(RUN) pytest
+
+dist: $(VENV)/installed
+	$(RUN) build
+
+benchmarks: $(VENV)/installed
+	for family in vit swin shunted; do $(RUN) benchmarks.supernet_step --family=$$family || exit 1; done
+	$(RUN) benchmarks.scoring
+	$(RUN) benchmarks.neighbour_search
+	$(RUN) benchmarks.loading
+	$(RUN) benchmarks.clip scoring
+	$(RUN) benchmarks.clip memory
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("s4jax needs Python 3.11 or 3.12, this is " + sys.version.split()[0] + ": make PYTHON=python3.12" if not (3, 11) <= sys.version_info[:2] <= (3, 12) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-.PHONY: demo test benchmarks clean
-demo: $(VENV)/installed
-	$(VENV)/bin/python -m s4jax.main --config=configs/digits.py --workdir=runs/digits
-
-test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest
-
-benchmarks: $(VENV)/installed
-	for family in vit swin shunted; do $(VENV)/bin/python -m benchmarks.supernet_step --family=$$family || exit 1; done
-	$(VENV)/bin/python -m benchmarks.scoring
-	$(VENV)/bin/python -m benchmarks.neighbour_search
-	$(VENV)/bin/python -m benchmarks.loading
-	$(VENV)/bin/python -m benchmarks.clip scoring
-	$(VENV)/bin/python -m benchmarks.clip memory
-
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,25 +1,29 @@
-"""S4's search of a decoder beside a frozen CLIP ViT-B/16, under 30M parameters, as in the paper (Table 1, "CLIP").
+"""S4's search of a decoder beside a frozen CLIP ViT-B/16 under 30M parameters (the paper, Table 1).
 
     python -m s4jax.main --config=configs/clip.py:cifar100 --workdir=runs/clip_cifar100
-    python -m s4jax.main --config=configs/clip.py:smoke --workdir=runs/clip_smoke     # no download, minutes on 2 cores
+    python -m s4jax.main --config=configs/clip.py:smoke --workdir=runs/clip_smoke
 
-The dataset follows the colon: cifar10, cifar100, tiny_imagenet or sun397; `smoke` is the digits beside a tiny tower of
-RANDOM weights: it shows that the method runs, and nothing about CLIP. Weights are looked for in the folder
-./openai/clip-vit-base-patch16 (model.safetensors and config.json of https://huggingface.co/openai/clip-vit-base-patch16), else
-fetched from there where huggingface_hub is installed; --config.encoder.weights names another folder or file.
+The dataset follows the colon: cifar10, cifar100, tiny_imagenet or sun397. `smoke` takes the
+digits and a tiny tower of RANDOM weights: no download, minutes on 2 cores. It shows that the
+method runs, and nothing about CLIP.
 
-The budget is the decoder's; the tower is not counted. The paper's CLIP + decoder + S4 has 20M/26M/28M/30M parameters and
-97.23%/87.63%/81.35%/85.87% on CIFAR-10, CIFAR-100, Tiny ImageNet and SUN397 (500 epochs a supernet; the rest of the recipe is
-that of configs/vit.py). We have not run this length ourselves: see the README. As written, A₀'s largest decoder (34.7M) is over
-the budget: the space moves before any training.
+Weights are looked for in the folder ./openai/clip-vit-base-patch16: model.safetensors and
+config.json of https://huggingface.co/openai/clip-vit-base-patch16. Where they are missing and
+huggingface_hub is installed, they are fetched from there. --config.encoder.weights names another
+folder or file.
+
+The budget is the decoder's; the tower is not counted. The paper's CLIP + decoder + S4 has
+20M/26M/28M/30M parameters and 97.23%/87.63%/81.35%/85.87% on CIFAR-10, CIFAR-100, Tiny ImageNet
+and SUN397 (500 epochs per supernet; the rest of the recipe is that of configs/vit.py). We have
+not run this length ourselves: see the README. As written, A₀'s largest decoder (34.7M) is over
+the budget: `infeasible_start='project'` moves the space before any training.
 """
 
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-STORAGE = dict(
-    cifar10=32, cifar100=32, tiny_imagenet=64
-)  # pixels of the short side on disk; others 256
+# pixels of the short side on disk; other datasets have 256
+STORAGE = dict(cifar10=32, cifar100=32, tiny_imagenet=64)
 
 
 def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
@@ -77,6 +81,7 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
 
 
 def smoke() -> ml_collections.ConfigDict:
+    """The method on 8×8 digits, beside a tiny tower of random weights."""
     recipe = dict(
         batch_size=32, lr=2e-3, min_lr=1e-5, warmup_epochs=1.0, weight_decay=0.05, drop_path=0.0
     )

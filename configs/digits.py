@@ -1,8 +1,9 @@
-"""S4 on scikit-learn's 1,797 handwritten digits (8×8): the whole method in minutes on a laptop, no download, no GPU.
+"""S4 on scikit-learn's 1,797 handwritten digits (8×8): the whole method in minutes on a laptop.
 
     python -m s4jax.main --config=configs/digits.py --workdir=runs/digits
 
-The space, the sizes and the lengths are made for this; the method is the paper's. See the README for what to expect.
+No download, no GPU. The method is the paper's; the space, the sizes and the lengths are made for
+this dataset. See the README for what to expect.
 """
 
 import ml_collections

@@ -1,14 +1,18 @@
-"""S4's search of a Shunted Transformer under 22M parameters, as in the paper (Table 1, section 6.1; Tables 3 and 5).
+"""S4's search of a Shunted Transformer under 22M parameters (the paper's §6.1, Tables 1, 3 and 5).
 
     python -m s4jax.main --config=configs/shunted.py:cifar100 --workdir=runs/shunted_cifar100
     python -m s4jax.main --config=configs/shunted.py:smoke --workdir=runs/shunted_smoke
 
-The dataset follows the colon as in configs/vit.py (cifar10, …, folder); `smoke` runs the entire method on the embedded digits in minutes.
-The paper's Shunted + S4 has, after three moves, 20M/21M parameters and 97.67%/85.66% on CIFAR-10/100 (images scaled to 224,
-500 epochs a supernet, 300 for the winner). We have not run this length ourselves: see the README for what was run.
+The dataset follows the colon as in configs/vit.py: cifar10, …, folder. `smoke` runs the whole
+method on the digits in minutes.
 
-The MLP ratios are those of stages 1 and 2, stages 3 and 4 have half of them (`model.halve_ratios=False`: everywhere as
-written). The hand-made baseline is Shunted-S; with SUN397's classes it is over the budget, and one 60 wide stands for it.
+The paper's Shunted + S4 has, after three moves, 20M/21M parameters and 97.67%/85.66% on
+CIFAR-10/100 (images scaled to 224, 500 epochs per supernet, 300 for the winner). We have not run
+this length ourselves: see the README for what was run.
+
+The MLP ratios are those of stages 1 and 2; stages 3 and 4 have half of them (with
+`model.halve_ratios=False` all stages have them as written). The hand-made baseline is Shunted-S.
+With SUN397's classes it is over the budget, and a model with `embed_dim` 60 takes its place.
 """
 
 import ml_collections
@@ -70,7 +74,7 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The method on 8×8 digits drawn at 16×16: three stages with maps of 4, 2 and 1 tokens a side."""
+    """The method on 8×8 digits drawn at 16×16: three stages, maps 4, 2 and 1 tokens wide."""
     short = dict(batch_size=32, lr=2e-3, min_lr=1e-5, warmup_epochs=1.0, drop_path=0.0)
     config.update(
         dict(

@@ -1,14 +1,18 @@
-"""S4's search of a Swin Transformer under 30M parameters, as in the paper (Table 1, section 6.1; Tables 3 and 5).
+"""S4's search of a Swin Transformer under 30M parameters (the paper's §6.1, Tables 1, 3 and 5).
 
     python -m s4jax.main --config=configs/swin.py:cifar100 --workdir=runs/swin_cifar100
     python -m s4jax.main --config=configs/swin.py:smoke --workdir=runs/swin_smoke
 
-The dataset follows the colon as in configs/vit.py (cifar10, …, folder); `smoke` runs the entire method on the embedded digits in minutes.
-The paper's Swin + S4 has, after three moves, 25M/26M parameters and 95.65%/80.31% on CIFAR-10/100 (images scaled to 224,
-500 epochs a supernet, 300 for the winner). We have not run this length ourselves: see the README for what was run.
+The dataset follows the colon as in configs/vit.py: cifar10, …, folder. `smoke` runs the whole
+method on the digits in minutes.
 
-The searched space has 3, 6, 12, 12 heads as the paper writes; the hand-made baseline is Swin-T, with 3, 6, 12, 24.
-As written, A₀'s largest model is over the budget: `infeasible_start='project'` moves the space before any training.
+The paper's Swin + S4 has, after three moves, 25M/26M parameters and 95.65%/80.31% on CIFAR-10/100
+(images scaled to 224, 500 epochs per supernet, 300 for the winner). We have not run this length
+ourselves: see the README for what was run.
+
+The searched space has 3, 6, 12, 12 heads, as the paper writes; the hand-made baseline is Swin-T,
+with 3, 6, 12, 24. As written, A₀'s largest model is over the budget: `infeasible_start='project'`
+moves the space before any training.
 """
 
 import ml_collections
@@ -62,7 +66,7 @@ def get_config(dataset: str = 'cifar100') -> ml_collections.ConfigDict:
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The method on 8×8 digits drawn at 16×16: three stages with maps of 8, 4 and 2 tokens a side, windows of 4."""
+    """The method on 8×8 digits drawn at 16×16: three stages, maps 8, 4 and 2 tokens wide."""
     short = dict(batch_size=32, lr=2e-3, min_lr=1e-5, warmup_epochs=1.0, drop_path=0.0)
     config.update(
         dict(

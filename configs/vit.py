@@ -1,15 +1,18 @@
-"""S4's search of a ViT under 30M parameters, as in the paper (Table 1, section 6.1; Tables 2, 4 and 5).
+"""S4's search of a ViT under 30M parameters (the paper's §6.1, Tables 1, 2, 4 and 5).
 
     python -m s4jax.main --config=configs/vit.py:cifar100 --workdir=runs/vit_cifar100
+    python -m s4jax.main --config=configs/vit.py:folder --config.data.root=IMAGES --workdir=runs/own
 
-    python -m s4jax.main --config=configs/vit.py:folder --config.data.root=IMAGES --workdir=runs/vit_mine
+The dataset follows the colon: cifar10, cifar100, tiny_imagenet, sun397 or any other image
+classification dataset of TensorFlow Datasets; or folder: your own images, a folder for each class.
+A dataset is prepared once, before the first run: `python -m s4jax.data prepare --name=cifar100`.
 
-The dataset follows the colon: cifar10, cifar100, tiny_imagenet, sun397, any image classification dataset of TensorFlow
-Datasets, or folder: your own images, a folder for each class. All but the last: first `python -m s4jax.data prepare --name=…`.
-The paper's ViT + S4 has, after three moves, 25M/26M parameters and 94.32%/78.68% on CIFAR-10/100 (images scaled to 224,
-500 epochs a supernet, 300 for the winner). We have not run this length ourselves: see the README for what was run.
+The paper's ViT + S4 has, after three moves, 25M/26M parameters and 94.32%/78.68% on CIFAR-10/100
+(images scaled to 224, 500 epochs per supernet, 300 for the winner). We have not run this length
+ourselves: see the README for what was run.
 
-As written, A₀'s largest model (36.4M) is over the budget: `infeasible_start='project'` moves the space before any training.
+As written, A₀'s largest model (36.4M) is over the budget: `infeasible_start='project'` moves the
+space before any training.
 """
 
 import ml_collections
