@@ -2,4 +2,4 @@
 
 
 class UsageError(ValueError):
-    """A user's mistake, told in one line without a traceback: what is wrong and what to change."""
+    """A user's mistake in one line without a traceback: what is wrong and what to change."""

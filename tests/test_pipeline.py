@@ -52,7 +52,7 @@ def check_moves(workdir):
 
 @pytest.mark.slow
 def test_a_run_can_be_checked_from_what_it_leaves(tiny_run):
-    workdir, told = tiny_run
+    workdir, output = tiny_run
     assert (workdir / 'phases' / 'explore_0.json').exists()
     check_moves(workdir)
     check_winner(workdir)
@@ -63,7 +63,7 @@ def test_a_run_can_be_checked_from_what_it_leaves(tiny_run):
         'hand-made',
         'space A1',
     ):
-        assert words in told
+        assert words in output
     lines = [json.loads(line) for line in (workdir / 'journal.jsonl').read_text().splitlines()]
     assert all(0 <= line['correct'] <= 400 for line in lines)
     assert {path.name for path in workdir.iterdir()} >= {
@@ -76,10 +76,10 @@ def test_a_run_can_be_checked_from_what_it_leaves(tiny_run):
 
 @pytest.mark.slow
 def test_a_finished_run_is_not_run_again(tiny_run):
-    workdir, told = tiny_run
+    workdir, output = tiny_run
     before = {path: path.stat().st_mtime_ns for path in (workdir / 'phases').iterdir()}
     again = run(command(workdir))
-    assert again.returncode == 0 and again.stdout == told
+    assert again.returncode == 0 and again.stdout == output
     assert {path: path.stat().st_mtime_ns for path in (workdir / 'phases').iterdir()} == before
 
 

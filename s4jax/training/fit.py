@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -81,34 +81,27 @@ def fit(
             if not (looking or stopping):
                 continue
             values, losses = np.asarray(jax.device_get(losses), np.float64), []
-            first = i - len(values)
-            if not np.all(np.isfinite(values)):
-                bad = first + int(np.argmin(np.isfinite(values)))
-                reason = f'non-finite loss at step {bad} (batch {bad}, '
-                reason += f'{steps.describe(attempt, bad)})'
-                if attempt == max_rollbacks:
-                    raise UsageError(
-                        f'{reason}, again after {max_rollbacks} roll-backs: lower the learning rate'
-                    )
-                state = load(bad // settings.save_every * settings.save_every)
-                attempt, i = attempt + 1, int(state['step'])
-                state |= {'attempt': meshes.replicate(session.mesh, np.int32(attempt))}
-                checkpoints.delete_after(i)
-                metrics = _metrics(session, name, i)
-                following = reader.submit(steps.batch, i)
-                session.progress.warn(f'{reason}; back to step {i}')
+            bad = _first_non_finite(values, i)
+            if bad is None:
+                metrics.append(*_rows(values, i, attempt))
+                monitor.advance(i, values)
+                if saving or stopping:
+                    checkpoints.save(i, state)
+                if stopping and i < steps.count:
+                    raise Interrupted
                 continue
-            metrics.append(
-                *(
-                    {'step': k, 'loss': float(value), 'attempt': attempt}
-                    for k, value in enumerate(values, start=first + 1)
+            reason = f'non-finite loss at step {bad} (batch {bad}, {steps.describe(attempt, bad)})'
+            if attempt == max_rollbacks:
+                raise UsageError(
+                    f'{reason}, again after {max_rollbacks} roll-backs: lower the learning rate'
                 )
-            )
-            monitor.advance(i, values)
-            if saving or stopping:
-                checkpoints.save(i, state)
-            if stopping and i < steps.count:
-                raise Interrupted
+            state = load(bad // settings.save_every * settings.save_every)
+            attempt, i = attempt + 1, int(state['step'])
+            state |= {'attempt': meshes.replicate(session.mesh, np.int32(attempt))}
+            checkpoints.delete_after(i)
+            metrics = _metrics(session, name, i)
+            following = reader.submit(steps.batch, i)
+            session.progress.warn(f'{reason}; back to step {i}')
     return {part: state[part] for part in ('params', 'batch_stats') if state[part]}
 
 
@@ -127,6 +120,18 @@ def _loader(
         return found[1] if found else meshes.replicate(mesh, start)
 
     return load
+
+
+def _first_non_finite(losses: np.ndarray, last: int) -> int | None:
+    """The first step with a NaN or infinite loss, of the steps that end before step `last`."""
+    finite = np.isfinite(losses)
+    return None if np.all(finite) else last - len(losses) + int(np.argmin(finite))
+
+
+def _rows(losses: np.ndarray, last: int, attempt: int) -> Iterator[dict[str, Any]]:
+    """A line of the metrics for every step up to `last`."""
+    for step, loss in enumerate(losses, start=last - len(losses) + 1):
+        yield {'step': step, 'loss': float(loss), 'attempt': attempt}
 
 
 def _metrics(session: Session, name: str, step: int) -> Lines:

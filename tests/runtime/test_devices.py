@@ -79,9 +79,11 @@ def test_two_hosts_agree_with_one(one, tmp_path):
         )
         for i in range(2)
     ]
-    told = [host.communicate(timeout=900) for host in hosts]
-    assert [host.returncode for host in hosts] == [0, 0], told
-    assert 'winner' in told[0][0] and 'winner' not in told[1][0]  # the first host speaks for all
+    outputs = [host.communicate(timeout=900) for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    assert (
+        'winner' in outputs[0][0] and 'winner' not in outputs[1][0]
+    )  # the first host speaks for all
     np.testing.assert_allclose(losses(tmp_path / 'run')[:8], losses(one)[:8], rtol=2e-5)
     lines = (tmp_path / 'run' / 'journal.jsonl').read_text().splitlines()
     assert len(lines) == len(set(lines)) == 6

@@ -49,7 +49,7 @@ def test_defaults_of_tau_floor_and_ceiling():
 
 
 @pytest.mark.parametrize(
-    'lower, upper, step, told',
+    'lower, upper, step, words',
     [
         (336, 385, 24, 384),
         (336, 397, 24, 408),
@@ -58,15 +58,15 @@ def test_defaults_of_tau_floor_and_ceiling():
         (5, 5.4, 1, 5),
     ],
 )
-def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, step, told):
+def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, step, words):
     with pytest.raises(
-        UsageError, match=rf'space\.embed_dim: upper=.*nearest value that is: {told}$'
+        UsageError, match=rf'space\.embed_dim: upper=.*nearest value that is: {words}$'
     ):
         Dimension('embed_dim', lower, upper, step)
 
 
 @pytest.mark.parametrize(
-    'values, told',
+    'values, words',
     [
         (dict(lower=2, upper=4, step=0), 'step=0 must be a number from 1e-06'),
         (dict(lower=2, upper=4, step=-1), 'step=-1 must be a number from 1e-06'),
@@ -80,8 +80,8 @@ def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, s
         (dict(lower=2, upper=4, step=1, floor=-3), 'floor=-3 must be a number from 1e-06'),
     ],
 )
-def test_bad_dimensions_are_refused(values, told):
-    with pytest.raises(UsageError, match=rf'^space\.num_heads[:.].*{told}'):
+def test_bad_dimensions_are_refused(values, words):
+    with pytest.raises(UsageError, match=rf'^space\.num_heads[:.].*{words}'):
         Dimension('num_heads', **values)
 
 

@@ -75,7 +75,7 @@ def stage_of(name):
 
 
 @pytest.mark.parametrize(
-    'names, stages, told',
+    'names, stages, words',
     [
         (('embed_dim',), ((1, 'depth'),), r'space\.depth is missing'),
         (
@@ -95,8 +95,8 @@ def stage_of(name):
         ),
     ],
 )
-def test_dimensions_that_do_not_match_the_stages_are_refused(names, stages, told):
-    with pytest.raises(UsageError, match=told):
+def test_dimensions_that_do_not_match_the_stages_are_refused(names, stages, words):
+    with pytest.raises(UsageError, match=words):
         SearchSpace(
             tuple(Dimension(n, 2, 4, 1, per_block=n.startswith('num_heads')) for n in names), stages
         )
@@ -115,7 +115,7 @@ def test_neighbours_are_mutual_and_all_of_eq_2(space):
     names = [d.name for d in space.dimensions]
     listed = list(space.directions())
     assert len(set(listed)) == 3 ** len(names) - 1 and listed == sorted(listed)
-    reached = set()
+    visited = set()
     for gamma in listed:
         if space.obstacle(gamma):
             continue
@@ -127,9 +127,9 @@ def test_neighbours_are_mutual_and_all_of_eq_2(space):
             )
         back = tuple(-g for g in gamma)
         assert moved.obstacle(back) is None and moved.moved(back) == space
-        reached.add(moved)
-    assert space not in reached
-    assert len(reached) == sum(not space.obstacle(gamma) for gamma in listed)
+        visited.add(moved)
+    assert space not in visited
+    assert len(visited) == sum(not space.obstacle(gamma) for gamma in listed)
 
 
 def test_floors_ceilings_and_single_choices_stand_in_the_way():
