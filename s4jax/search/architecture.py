@@ -35,7 +35,7 @@ class Architecture:
         settings.check(self, 'architecture')
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; whole numbers without a fraction, so that equal architectures are equal text."""
+        """The fields; whole numbers are ints, so that equal architectures are equal text."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
@@ -45,12 +45,19 @@ class Architecture:
             raise UsageError(
                 f'architecture={settings.shown(row)} must be an object of names and sizes'
             )
-        known = [field.name for field in dataclasses.fields(cls)]
+        fields = dataclasses.fields(cls)
+        known = [field.name for field in fields]
         sizes = {name: value for name, value in row.items() if name not in DESCRIBING}
         for name in sizes:
             if name not in known:
                 raise UsageError(f'architecture.{name} is unknown{settings.near(name, known)}')
-        return cls(**dict(settings.read(settings.section_of(cls), sizes, 'architecture')))
+        for field in fields:
+            if field.default is dataclasses.MISSING and field.name not in sizes:
+                raise UsageError(
+                    f'architecture.{field.name} is missing; an architecture of this family has '
+                    f'{", ".join(known)}'
+                )
+        return cls(**sizes)
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
-from s4jax.errors import UsageError
+import pydantic
+
+from s4jax.settings import Float, Section
 
 Costs = Mapping[str, float]
+LARGEST = 1e15
 
 
 def readable(value: float) -> str:
@@ -16,6 +19,21 @@ def readable(value: float) -> str:
     return f'{value:.4g}'
 
 
+class BudgetSettings(Section):
+    """The limits on an architecture's costs; all that are given must hold."""
+
+    params: Float | None = pydantic.Field(
+        None, gt=0, le=LARGEST, description='most parameters; None: no limit', examples=['25M']
+    )
+    macs: Float | None = pydantic.Field(
+        None,
+        gt=0,
+        le=LARGEST,
+        description='most multiply-accumulates of one image; None: no limit',
+        examples=['5G'],
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Budget:
     """(name, limit) pairs, e.g. (('params', 30e6), ('macs', 5e9)); all of them must hold."""
@@ -23,14 +41,9 @@ class Budget:
     limits: tuple[tuple[str, float], ...]
 
     @classmethod
-    def create(cls, known: tuple[str, ...], **limits: float | None) -> 'Budget':
-        """The limits that are set; `known` names the costs that can be measured."""
-        for name, limit in limits.items():
-            if name not in known:
-                raise UsageError(f'budget.{name} is not a cost; known: {", ".join(known)}')
-            if limit is not None and not limit > 0:
-                raise UsageError(f'budget.{name}={limit} must be positive')
-        return cls(tuple((name, limit) for name, limit in limits.items() if limit is not None))
+    def create(cls, settings: BudgetSettings) -> 'Budget':
+        """The limits that are given, in the order of the keys."""
+        return cls(tuple((name, limit) for name, limit in settings if limit is not None))
 
     def limited(self, costs: Costs) -> list[float]:
         """The costs that have a limit, in the order of the limits."""
@@ -39,19 +52,23 @@ class Budget:
     def excess(self, costs: Costs, strict: bool = False) -> str | None:
         """Why the costs do not fit, or None where they do.
 
-        A space is held strictly below the budget by its largest architecture (Eq. 4: `strict`), a single architecture
-        may meet it (Eq. 1).
+        A space is held strictly below the budget by its largest architecture (Eq. 4: `strict`), a
+        single architecture may meet it (Eq. 1).
         """
         for name, limit in self.limits:
-            if costs[name] > limit or (strict and costs[name] == limit):
-                return f'{name} {costs[name]:,.15g} {"over" if costs[name] > limit else "not below"} {limit:,.15g}'
+            cost = costs[name]
+            if cost > limit:
+                return f'{name} {cost:,.15g} over {limit:,.15g}'
+            if strict and cost == limit:
+                return f'{name} {cost:,.15g} not below {limit:,.15g}'
         return None
 
     def fits(self, costs: Costs, strict: bool = False) -> bool:
+        """Whether the costs are within all limits; `strict` as in `excess`."""
         return self.excess(costs, strict) is None
 
     def beside(self, costs: Costs) -> str:
-        """The costs that have a limit, each beside it."""
+        """Each cost that has a limit, with its limit, as text."""
         return ', '.join(
             f'{name} {costs[name]:,.15g} (budget {limit:,.15g})' for name, limit in self.limits
         )

@@ -171,7 +171,7 @@ class Dimension:
             object.__setattr__(self, field, value)
         if self.upper > self._most:
             raise UsageError(
-                f'{where}: upper={self.upper} is too large: a model has at most {self._most:,} blocks'
+                f'{where}: upper={self.upper} blocks are too many; write at most {self._most:,}'
             )
 
     @functools.cached_property
@@ -180,12 +180,12 @@ class Dimension:
         count = round((self.upper - self.lower) / self.step) + 1
         return tuple(_grid_value(self.lower + k * self.step) for k in range(count))
 
-    @property
+    @functools.cached_property
     def base(self) -> str:
         """The name without the suffix of a stage."""
         return parse_name(self.name)[0]
 
-    @property
+    @functools.cached_property
     def stage(self) -> int | None:
         """The stage, counted from 0, that the name's suffix gives, or None for all stages."""
         return parse_name(self.name)[1]

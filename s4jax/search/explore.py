@@ -1,29 +1,51 @@
-"""S4's explorer: move a search space by the accuracy gradient while its largest model fits the budget (section 4.2).
+"""S4's explorer: moves a search space by the accuracy gradient, within the budget (section 4.2).
 
-A model is seen here only through three functions: `architecture(choices)`, `cost(architecture) -> {name: number}` and
-`score(architectures) -> accuracies`.
+A model is seen here only through three functions: `architecture(choices)`,
+`size(space) -> {name: cost}` of a space's largest model, and `score(architectures) -> accuracies`.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pydantic
 
 from s4jax.search.budget import Budget
+from s4jax.search.dimension import Dimension
 from s4jax.search.neighbours import Candidate, Size, best, candidates, search
 from s4jax.search.space import Architecture, Choices, Gamma, SearchSpace
+from s4jax.search.start import Policy
+from s4jax.settings import Int, Section
 
 Score = Callable[[Sequence[Architecture]], np.ndarray]
-LISTED_DIMENSIONS = (
-    7  # up to 3^7 - 1 = 2,186 neighbours are listed one by one, with the reason of each rejection
-)
+# up to 3^7 - 1 = 2,186 neighbours are listed one by one, with the reason of each rejection
+LISTED_DIMENSIONS = 7
+
+
+class ExploreSettings(Section):
+    """How the search space is moved."""
+
+    iterations: Int = pydantic.Field(
+        3, ge=0, le=100, description='most moves of the space, each with a supernet of its own'
+    )
+    pairs: Int = pydantic.Field(
+        40, ge=1, le=10_000, description='pairs of architectures that measure one slope'
+    )
+    units: Literal['tau', 'raw'] = pydantic.Field(
+        'tau', description='slopes per move (tau), or per unit of the dimension as in Eq. 6 (raw)'
+    )
+    infeasible_start: Policy = pydantic.Field(
+        'project',
+        description="where the space's largest model is over the budget: start from the nearest "
+        'space that fits, force a move that fits, or refuse',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Slopes:
-    """Accuracy per unit of each dimension (Eq. 5): mean and standard error over the sampled pairs."""
+    """Accuracy per unit of each dimension (Eq. 5): mean and standard error over sampled pairs."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -37,9 +59,10 @@ class Slopes:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What one exploration step found; `gamma` and `space` are None where the search stops, `stopped` says why.
+    """What one exploration step found.
 
-    `z` is the gradient in the units that the cosine was taken in.
+    `z` is the gradient in the units that the cosine was taken in. `gamma` and `space` are None
+    where the search stops, and `stopped` says why.
     """
 
     slopes: Slopes
@@ -102,27 +125,27 @@ class Visited:
 def slope_pairs(
     space: SearchSpace, rng: np.random.Generator, pairs: int
 ) -> dict[str, list[tuple[Choices, Choices]]]:
-    """`pairs` pairs of choices for each dimension that differ in that dimension alone; none where it has one choice.
+    """`pairs` pairs of choices for each dimension, which differ in that dimension alone.
 
-    A per-block dimension is set to the value in every block. The pair's values are ascending.
+    A dimension of one choice has none. A per-block dimension is set to the value in every block.
+    The values of a pair are ascending.
     """
-    result = {}
+    result: dict[str, list[tuple[Choices, Choices]]] = {}
     for dimension in space.dimensions:
-        result[dimension.name] = []
+        sampled = result[dimension.name] = []
         for _ in range(pairs if len(dimension.values) > 1 else 0):
             base = space.draw(rng)
-            two = sorted(rng.choice(len(dimension.values), size=2, replace=False))
-            values = (dimension.values[i] for i in two)
-            blocks = len(base[dimension.name]) if dimension.per_block else None
-            result[dimension.name].append(
-                tuple(
-                    space.cut(
-                        base | {dimension.name: value if blocks is None else (value,) * blocks}
-                    )
-                    for value in values
-                )
+            low, high = sorted(rng.choice(len(dimension.values), size=2, replace=False))
+            sampled.append(
+                (_with(space, base, dimension, low), _with(space, base, dimension, high))
             )
     return result
+
+
+def _with(space: SearchSpace, base: Choices, dimension: Dimension, choice: int) -> Choices:
+    """`base`, a draw at the largest depth, with one choice of a dimension in every block."""
+    name, value = dimension.name, dimension.values[choice]
+    return space.cut(base | {name: (value,) * len(base[name]) if dimension.per_block else value})
 
 
 def slopes(
@@ -130,9 +153,9 @@ def slopes(
     score: Score,
     architecture: Callable[[Choices], Architecture],
     rng: np.random.Generator,
-    pairs: int = 40,
+    pairs: int,
 ) -> Slopes:
-    """The accuracy gradient z of Eq. 5 in accuracy (0…1) per unit of each dimension, with its standard error."""
+    """The accuracy gradient z of Eq. 5, in accuracy (0…1) per unit of each dimension."""
     sampled = slope_pairs(space, rng, pairs)
     members = [
         architecture(choices)
@@ -144,15 +167,13 @@ def slopes(
     for dimension in space.dimensions:
         ratios = []
         for pair in sampled[dimension.name]:
-            low, high = (
-                c[dimension.name][0] if dimension.per_block else c[dimension.name] for c in pair
-            )
+            values = (choices[dimension.name] for choices in pair)
+            low, high = (value[0] if dimension.per_block else value for value in values)
             first, second = next(accuracies)
             ratios.append((second - first) / (high - low))
-        mean.append(float(np.mean(ratios)) if ratios else 0.0)
-        error.append(
-            float(np.std(ratios, ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else 0.0
-        )
+        n = len(ratios)
+        mean.append(float(np.mean(ratios)) if n else 0.0)
+        error.append(float(np.std(ratios, ddof=1) / np.sqrt(n)) if n > 1 else 0.0)
     return Slopes(space.names, tuple(mean), tuple(error), pairs)
 
 
@@ -163,30 +184,41 @@ def step(
     score: Score,
     architecture: Callable[[Choices], Architecture],
     rng: np.random.Generator,
-    *,
-    pairs: int,
-    units: str,
+    settings: ExploreSettings,
     forced: bool = False,
 ) -> Step:
-    """One move of the space: slopes, legal neighbours, the one best aligned with the slopes (steps 1–3 of section 4.2).
+    """One move of the space, to the legal neighbour best aligned with the slopes (section 4.2).
 
-    `units='tau'` measures z in moves (each slope times tau_k), so that the MLP ratio does not outweigh the embedding by
-    the mere size of its unit; 'raw' is Eq. 6 as printed. `forced` takes the best legal move even of negative cosine.
+    Units of 'tau' measure z in moves (each slope times tau_k), so that the MLP ratio does not
+    outweigh the embedding by the mere size of its unit; 'raw' is Eq. 6 as printed. `forced` takes
+    the best legal move even of negative cosine.
     """
-    measured = slopes(space, score, architecture, rng, pairs)
-    scale = [d.tau if units == 'tau' else 1.0 for d in space.dimensions]
-    z = tuple(slope * tau for slope, tau in zip(measured.mean, scale))
+    measured = slopes(space, score, architecture, rng, settings.pairs)
+    scale = [d.tau if settings.units == 'tau' else 1.0 for d in space.dimensions]
+    z = tuple(slope * unit for slope, unit in zip(measured.mean, scale))
     listed = len(space.dimensions) <= LISTED_DIMENSIONS
     found = (candidates if listed else search)(space, budget, size, z)
     chosen = best(found)
+    stopped = None if chosen and forced else _stopped(chosen, z)
+    moves = chosen if stopped is None else None
+    return Step(
+        slopes=measured,
+        units=settings.units,
+        z=z,
+        candidates=found,
+        gamma=moves.gamma if moves else None,
+        cosine=chosen.cosine if chosen else None,
+        space=space.moved(moves.gamma) if moves else None,
+        stopped=stopped,
+    )
+
+
+def _stopped(chosen: Candidate | None, z: Sequence[float]) -> str | None:
+    """Why the search ends before the best legal neighbour, or None where it moves there."""
     if chosen is None:
-        stopped = 'no neighbouring space fits the budget'
-    elif not any(z) and not forced:
-        stopped = 'the accuracy gradient is zero'
-    elif chosen.cosine < 0 and not forced:
-        stopped = f'no legal neighbour ascends (best cosine {chosen.cosine:.3f})'
-    else:
-        return Step(
-            measured, units, z, found, chosen.gamma, chosen.cosine, space.moved(chosen.gamma), None
-        )
-    return Step(measured, units, z, found, None, chosen and chosen.cosine, None, stopped)
+        return 'no neighbouring space fits the budget'
+    if not any(z):
+        return 'the accuracy gradient is zero'
+    if chosen.cosine < 0:
+        return f'no legal neighbour ascends (best cosine {chosen.cosine:.3f})'
+    return None

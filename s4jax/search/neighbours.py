@@ -1,24 +1,27 @@
-"""The neighbours of a space: which of them fit the budget (Eq. 4), which is closest to a gradient (Eq. 6)."""
+"""The neighbours of a space: which fit the budget (Eq. 4), which is nearest a gradient (Eq. 6)."""
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from s4jax.errors import UsageError
+from s4jax.search import additive
 from s4jax.search.budget import Budget, Costs
 from s4jax.search.space import Gamma, SearchSpace
 
-Size = Callable[[SearchSpace], Costs]
+Size = Callable[[SearchSpace], Costs]  # M(A) of Eq. 4: the costs of a space's largest model
+Part = tuple[np.ndarray, np.ndarray]
 TIE = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A neighbour: its direction, the cost of its largest model, its cosine to the gradient, why it was rejected."""
+    """A neighbour: its direction, the costs of its largest model, its cosine to the gradient.
+
+    `rejected` says why it is not legal, or is None. `costs` is None where no such space exists.
+    """
 
     gamma: Gamma
     costs: dict[str, float] | None
@@ -54,103 +57,81 @@ def _candidate(
 
 
 def best(found: Sequence[Candidate]) -> Candidate | None:
-    """The legal candidate of the highest cosine (Eq. 6); equal cosines (1e-12) are settled by lexicographic gamma."""
+    """The legal candidate of the highest cosine (Eq. 6); of equal ones (1e-12) the first gamma."""
     legal = [c for c in found if c.rejected is None]
-    top = max((c.cosine for c in legal), default=None)
+    top = max((c.cosine for c in legal), default=0.0)
     return min((c for c in legal if c.cosine >= top - TIE), key=lambda c: c.gamma, default=None)
 
 
 def search(
     space: SearchSpace, budget: Budget, size: Size, z: Sequence[float]
 ) -> tuple[Candidate, ...]:
-    """The answer of `best(candidates(…))` for a space too large to list; before it the answer of no budget, if another.
+    """What `best(candidates(…))` gives, for a space with too many neighbours to list.
 
-    All 3^n - 1 directions are compared, but few of their spaces are costed. This assumes of every limited cost that,
-    while the dimensions of no stage are held, it is a sum over the stages, as parameters and MACs are; it may well fall
-    where a dimension grows. With m dimensions of no stage and k of each, 3^m · (2 + stages · 3^k) spaces are costed.
+    The last candidate is that one; the best neighbour regardless of the budget stands before it
+    where it is another. None is returned where nothing can move.
+
+    All 3^n - 1 directions are compared, but few of their spaces are costed: with m dimensions of no
+    stage and k of each stage, 3^m · (2 + stages · 3^k). This assumes that every limited cost is a
+    sum over the stages while the dimensions of no stage are held, as parameters and MACs are; it
+    need not rise with the dimensions.
     """
-    limits = _limits(budget)
-    places = (
-        3 ** np.arange(len(z))[::-1]
-    )  # gamma · places counts lexicographically, from 0 for no move
+    limits = additive.limits(budget)
+    parts = _parts(space, budget, size, z)
     norm = float(np.linalg.norm(z)) or 1.0
+    closest = [_closest(parts, below, norm) for below in (np.full_like(limits, np.inf), limits)]
+    places = _places(len(z))
+    gammas = [
+        tuple(int(digit) - 1 for digit in (number + places.sum()) // places % 3)
+        for number in dict.fromkeys(closest)
+        if number is not None
+    ]
+    return tuple(_candidate(space, budget, size, z, gamma) for gamma in gammas)
+
+
+def _places(n: int) -> np.ndarray:
+    """(n,): gamma · places numbers the directions in lexicographic order, from 0 for no move."""
+    return 3 ** np.arange(n)[::-1]
+
+
+def _parts(space: SearchSpace, budget: Budget, size: Size, z: Sequence[float]) -> list[Part]:
+    """The rows of all directions, each the column of a part plus one column of the part's table.
+
+    A row holds gamma · places, gamma · z, the number of dimensions that move, the limited costs.
+    """
+    places = _places(len(z))
 
     def row(gamma: Gamma) -> np.ndarray:
         costs = budget.limited(size(space.moved(gamma)))
-        return np.array(
-            [np.dot(gamma, places), np.dot(gamma, z), np.count_nonzero(gamma), *costs], float
-        )
+        sums = (np.dot(gamma, places), np.dot(gamma, z), np.count_nonzero(gamma))
+        return np.array([*sums, *costs], float)
 
     movable = [[g for g in (-1, 0, 1) if d.obstacle(g) is None] for d in space.dimensions]
-    parts = []  # the row of every direction is the column of one part plus one of the columns of the part's table
-    for tables in _tables(space, movable, (0,) * len(z), row):
+    parts = []
+    for tables in additive.stage_tables(space, movable, (0,) * len(z), row):
         half = (len(tables) + 1) // 2
-        table = functools.reduce(_sums, tables[half:], np.zeros((len(tables[0]), 1)))
-        parts += [(column, table) for column in functools.reduce(_sums, tables[:half]).T]
-
-    def cosines(column: np.ndarray, table: np.ndarray, below: np.ndarray) -> np.ndarray:
-        dot, count = column[1:3, None] + table[1:3]
-        legal = (count > 0) & np.all(column[3:, None] + table[3:] < below, 0)
-        return np.where(legal, dot / np.sqrt(np.maximum(count, 1)) / norm, -np.inf)
-
-    def closest(below: np.ndarray) -> Gamma | None:
-        tops = [cosines(*part, below).max() for part in parts]
-        tied = max(tops) - TIE
-        if tied == -np.inf:
-            return None
-        number = min(
-            column[0] + table[0, cosines(column, table, below) >= tied].min()
-            for (column, table), top in zip(parts, tops)
-            if top >= tied
-        )
-        return tuple(int(digit) - 1 for digit in (int(number) + places.sum()) // places % 3)
-
-    found = dict.fromkeys(filter(None, (closest(np.full_like(limits, np.inf)), closest(limits))))
-    return tuple(_candidate(space, budget, size, z, gamma) for gamma in found)
+        nothing = np.zeros((len(tables[0]), 1))
+        table = functools.reduce(additive.sums, tables[half:], nothing)
+        parts += [(column, table) for column in functools.reduce(additive.sums, tables[:half]).T]
+    return parts
 
 
-def _tables(
-    space: SearchSpace,
-    options: Sequence[Sequence[int]],
-    base: Gamma,
-    row: Callable[[Gamma], np.ndarray],
-) -> Iterator[list[np.ndarray]]:
-    """The rows of all directions that `options` allow, `base` among them, as sums of one column of each table.
-
-    For each choice of the dimensions of no stage: a table of one column, the row of that choice where the others are at
-    `base`, and for each stage a table of what the choices of its dimensions add.
-    """
-
-    def directions(stage: int | None, gamma: Gamma) -> Iterator[Gamma]:
-        return itertools.product(
-            *(
-                options[k] if dimension.stage == stage else (gamma[k],)
-                for k, dimension in enumerate(space.dimensions)
-            )
-        )
-
-    stages = sorted({dimension.stage for dimension in space.dimensions} - {None})
-    for gamma in directions(None, base):
-        tables = [row(gamma)[:, None]]
-        for stage in stages:
-            tables.append(np.stack([row(g) for g in directions(stage, gamma)], 1) - tables[0])
-        last = tuple(
-            g if d.stage is None else allowed[-1]
-            for g, d, allowed in zip(gamma, space.dimensions, options)
-        )
-        if stages and not np.allclose(sum(table[:, -1] for table in tables), row(last), rtol=1e-9):
-            raise UsageError(
-                'a cost in the budget is no sum over the stages of the space, so that dimensions of single'
-                ' stages cannot be searched: give all stages the same, or take the cost out of the budget'
-            )
-        yield tables
+def _cosines(part: Part, below: np.ndarray, norm: float) -> np.ndarray:
+    """The cosine of every direction of a part; -inf where a cost is not below its limit."""
+    column, table = part
+    dot, moving = column[1:3, None] + table[1:3]
+    legal = (moving > 0) & np.all(column[3:, None] + table[3:] < below, 0)
+    return np.where(legal, dot / np.sqrt(np.maximum(moving, 1)) / norm, -np.inf)
 
 
-def _limits(budget: Budget) -> np.ndarray:
-    """(limits, 1), less the rounding of sums of costs; it parts no whole numbers below 1e14."""
-    return np.array([limit for _, limit in budget.limits], float)[:, None] * (1 - 1e-14)
-
-
-def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Every column of the one plus every column of the other."""
-    return (one[:, :, None] + other[:, None]).reshape(len(one), -1)
+def _closest(parts: Sequence[Part], below: np.ndarray, norm: float) -> int | None:
+    """The number (gamma · places) of the direction that `best` would choose, or None."""
+    tops = [_cosines(part, below, norm).max() for part in parts]
+    tied = max(tops) - TIE
+    if tied == -np.inf:
+        return None
+    return min(
+        int(column[0] + table[0, _cosines((column, table), below, norm) >= tied].min())
+        for (column, table), top in zip(parts, tops)
+        if top >= tied
+    )

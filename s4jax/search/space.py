@@ -63,13 +63,13 @@ class SearchSpace:
             whole = all(isinstance(value, int) for value in (d.lower, d.step, d.floor))
             if d.name in depths and (d.per_block or not whole):
                 raise UsageError(
-                    f'space.{d.name} gives a number of blocks: lower, step and floor must be whole, '
-                    'and per_block False'
+                    f'space.{d.name} gives a number of blocks: lower, step and floor must be whole '
+                    'numbers, and per_block False'
                 )
 
     def _check_stages(self) -> None:
         """Each per-block dimension has values for every stage, once."""
-        given = collections.defaultdict(list)
+        given: dict[str, list[int]] = collections.defaultdict(list)
         for d in self.dimensions:
             if d.per_block:
                 given[d.base] += range(len(self.stages)) if d.stage is None else [d.stage]

@@ -1,22 +1,28 @@
-"""The space to train first: the one given where it fits the budget, else the nearest one that does."""
+"""The space to train first: the one given where it fits the budget, else the nearest that does."""
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from s4jax.errors import UsageError
+from s4jax.search import additive
 from s4jax.search.budget import Budget
-from s4jax.search.neighbours import Size, _limits, _sums, _tables
+from s4jax.search.neighbours import Size
 from s4jax.search.space import Gamma, SearchSpace
 
+Policy = Literal['project', 'move', 'error']  # where the largest model of the space does not fit
 
-def start(space: SearchSpace, budget: Budget, size: Size, policy: str) -> tuple[SearchSpace, Gamma]:
-    """The space to train first and how many moves it lies from the one given, before any training.
 
-    Where the largest model of `space` does not fit: 'project' takes the nearest space that fits (fewest moves of Eq. 2,
-    then the smallest sum of |gamma|, then the largest size, then lexicographic), 'move' keeps the space where a first
-    legal move exists, 'error' refuses.
+def start(
+    space: SearchSpace, budget: Budget, size: Size, policy: Policy
+) -> tuple[SearchSpace, Gamma]:
+    """The space to train first and the moves to it from the one given, before any training.
+
+    Where the largest model of `space` does not fit: 'project' takes the nearest space that fits
+    (fewest moves of Eq. 2, then the smallest sum of |gamma|, then the largest size, then
+    lexicographic), 'move' keeps the space where a first legal move exists, 'error' refuses.
     """
     still = (0,) * len(space.dimensions)
     excess = budget.excess(size(space), strict=True)
@@ -24,15 +30,16 @@ def start(space: SearchSpace, budget: Budget, size: Size, policy: str) -> tuple[
         return space, still
     if policy == 'error':
         raise UsageError(
-            f"the space's largest model does not fit: {excess}; lower the space's upper bounds, raise the "
-            "budget, or set explore.infeasible_start to 'project' or 'move'"
+            f"the space's largest model does not fit: {excess}; lower the space's upper bounds, "
+            "raise the budget, or set explore.infeasible_start to 'project' or 'move'"
         )
     lowest = _lowest(space)
-    if not budget.fits(size(space.moved(lowest)), strict=True):
+    least = size(space.moved(lowest))
+    if not budget.fits(least, strict=True):
         raise UsageError(
-            'no space that can be reached fits the budget: the smallest has a largest model of '
-            f'{budget.beside(size(space.moved(lowest)))}; raise the budget, or lower the floors or the '
-            'width of the space'
+            'no space within the floors fits the budget: the smallest has a largest model of '
+            f'{budget.beside(least)}; raise the budget, or lower the floors or the width of the '
+            'space'
         )
     if policy == 'move':
         down = tuple(max(steps, -1) for steps in lowest)
@@ -54,68 +61,85 @@ def _lowest(space: SearchSpace) -> Gamma:
 
 
 def _nearest(space: SearchSpace, budget: Budget, size: Size, lowest: Gamma) -> Gamma:
-    """The nearest space that fits: never above in any dimension, as costs must not fall where one grows.
+    """The nearest space that fits.
 
-    They must also be sums over the stages, as in `search`. Directions are summed up stage by stage, from the lowest
-    corner within the radius; one is dropped when the later stages cannot bring it to the wanted height in the budget.
+    It is never above the given one in any dimension: costs must not fall where a dimension grows.
+    They must also be sums over the stages, as in `search`. The *corner* is the lowest direction
+    within the radius, that is, the number of moves of Eq. 2. A direction's *height* is the sum of
+    its moves above the corner: the greatest height that fits wins.
     """
-    n, limits = len(lowest), _limits(budget)
+    n = len(lowest)
 
     def fits(gamma: Gamma) -> bool:
         return budget.fits(size(space.moved(gamma)), strict=True)
 
-    def row(gamma: Gamma) -> np.ndarray:
-        return np.array(
-            [*gamma, sum(gamma) - sum(corner), *budget.limited(size(space.moved(gamma)))], float
-        )
+    corners = (tuple(max(-radius, k) for k in lowest) for radius in itertools.count(1))
+    corner = next(filter(fits, corners))
+    top = -sum(corner)  # the height of no move
 
-    corner = next(
-        filter(fits, (tuple(max(-radius, k) for k in lowest) for radius in itertools.count(1)))
-    )
+    def row(gamma: Gamma) -> np.ndarray:
+        costs = budget.limited(size(space.moved(gamma)))
+        return np.array([*gamma, sum(gamma) + top, *costs], float)
+
     options = [
         [g for g in range(corner[k], 1) if fits((*corner[:k], g, *corner[k + 1 :]))]
         for k in range(n)
     ]
+    limits = additive.limits(budget)
     splits = []
-    for tables in _tables(space, options, corner, row):
-        least = [np.where(np.arange(1 - sum(corner)) == 0, 0, np.full(limits.shape, np.inf))]
-        for table in reversed(tables):
-            least.insert(0, _least(table[n:], least[0]))
+    for tables in additive.stage_tables(space, options, corner, row):
+        least = _least_costs([table[n:] for table in tables], top, len(limits))
         splits.append((np.all(least[0] < limits, 0), tables, least[1:]))
-    for height in reversed(range(1 - sum(corner))):
-        rows = [
-            _reaching(height, tables, least, limits)
-            for reachable, tables, least in splits
-            if reachable[height]
+    for height in range(top, 0, -1):
+        found = [
+            _of_height(height, tables, least, limits)
+            for possible, tables, least in splits
+            if possible[height]
         ]
-        legal = (
-            [(-cost, gamma) for *gamma, _, cost in np.concatenate(rows, 1)[: n + 2].T]
-            if rows
-            else []
-        )
-        if legal:
-            return tuple(map(int, min(legal)[1]))
+        if sum(rows.shape[1] for rows in found):
+            # the largest first cost wins, then the lexicographically first direction
+            columns = np.concatenate(found, 1)[: n + 2].T
+            best = min((-cost, gamma) for *gamma, _, cost in columns)
+            return tuple(map(int, best[1]))
+    return corner
+
+
+def _least_costs(tables: Sequence[np.ndarray], top: int, limited: int) -> list[np.ndarray]:
+    """For each table, and for none: the least of each cost (costs, heights 0…top) from there on.
+
+    The first row of a table is a height, the others are costs; the least is that of the sums of one
+    column of this table and of each later one.
+    """
+    none = np.full((limited, top + 1), np.inf)
+    none[:, 0] = 0
+    least = [none]
+    for table in reversed(tables):
+        least.insert(0, _least(table, least[0]))
+    return least
 
 
 def _least(table: np.ndarray, later: np.ndarray) -> np.ndarray:
-    """The least of each cost at every height (costs × heights) by a column of `table` and the `later` tables' least."""
+    """The least of each cost (costs, heights) by a column of `table` and the later tables."""
     result = np.full_like(later, np.inf)
     for height in np.unique(table[0]).astype(int):
         costs = table[1:, table[0] == height].min(1, keepdims=True)
-        result[:, height:] = np.minimum(
-            result[:, height:], costs + later[:, : later.shape[1] - height]
-        )
+        above = costs + later[:, : later.shape[1] - height]
+        result[:, height:] = np.minimum(result[:, height:], above)
     return result
 
 
-def _reaching(
+def _of_height(
     height: int, tables: Sequence[np.ndarray], least: Sequence[np.ndarray], limits: np.ndarray
 ) -> np.ndarray:
-    """The sums of one column of each table that have the height and fit; of equal costs the lexicographically first."""
+    """The rows (row length, directions) of the directions of one height that fit.
+
+    A partial sum is dropped where the later tables cannot bring it to the height within the limits;
+    of equal heights and costs the lexicographically first direction is kept.
+    """
     rows = np.zeros((len(tables[0]), 1))
     n = len(rows) - len(limits) - 1
     for table, later in zip(tables, least):
-        rows = _sums(rows, table)
+        rows = additive.sums(rows, table)
         left = (height - rows[n]).astype(int)
         rows = rows[:, (left >= 0) & np.all(rows[n + 1 :] + later[:, left] < limits, 0)]
         rows = rows[:, np.lexsort([*rows[:n][::-1], *rows[n:]])]

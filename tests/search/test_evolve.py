@@ -10,7 +10,7 @@ import pytest
 
 from s4jax.errors import UsageError
 from s4jax.search.budget import Budget
-from s4jax.search.evolve import Evolution, Member, cross, evolve, mutate, rank
+from s4jax.search.evolve import Evolution, EvolveSettings, Member, cross, evolve, mutate, rank
 from s4jax.search.space import Dimension, SearchSpace
 
 NO_LIMIT = Budget(())
@@ -197,7 +197,7 @@ def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
         return np.array([score(arch) for arch in archs])
 
     return evolve(
-        space, budget, cost, scored, frozen, np.random.default_rng(seed), **settings
+        space, budget, cost, scored, frozen, np.random.default_rng(seed), EvolveSettings(**settings)
     ), calls
 
 
@@ -262,11 +262,7 @@ def test_the_last_generation_is_ranked():
         score,
         frozen,
         np.random.default_rng(0),
-        population=10,
-        generations=4,
-        parents=3,
-        mutations=5,
-        crossovers=2,
+        EvolveSettings(population=10, generations=4, parents=3, mutations=5, crossovers=2),
     )
     assert found.best.generation == 3 and found.best.accuracy == 0.04
 
@@ -387,8 +383,7 @@ def test_json_tells_the_best():
         lambda archs: np.arange(len(archs)) / 100,
         frozen,
         np.random.default_rng(0),
-        population=5,
-        generations=1,
+        EvolveSettings(population=5, generations=1),
     )
     data = json.loads(json.dumps(found.to_json()))
     assert (

@@ -14,7 +14,7 @@ from s4jax.errors import UsageError
 from s4jax.models import vit
 from s4jax.search import explore
 from s4jax.search.budget import Budget
-from s4jax.search.explore import slope_pairs, slopes
+from s4jax.search.explore import ExploreSettings, slope_pairs, slopes
 from s4jax.search.neighbours import best, candidates, search
 from s4jax.search.space import Dimension, SearchSpace
 from s4jax.search.start import start
@@ -279,7 +279,7 @@ def test_search_refuses_costs_that_are_no_sum_over_the_stages():
     )
     budget = Budget((('memory', 100.0),))
     for size in (lambda uppers: max(uppers), lambda uppers: math.prod(uppers[:4])):
-        with pytest.raises(UsageError, match='no sum over the stages'):
+        with pytest.raises(UsageError, match='not a sum over the stages'):
             search(
                 space,
                 budget,
@@ -477,7 +477,7 @@ def test_step_never_leaves_the_budget(seed):
     for _ in range(12):
         before = dataclasses.replace(problem, space=space)
         step = explore.step(
-            space, problem.budget, problem.size, score, frozen, rng, pairs=3, units='tau'
+            space, problem.budget, problem.size, score, frozen, rng, ExploreSettings(pairs=3)
         )
         expected = brute_best(before, step.z, gammas)
         if step.stopped:
@@ -519,9 +519,8 @@ def one_step(weights, limit=1e9, units='tau', forced=False):
         score,
         frozen,
         np.random.default_rng(0),
-        pairs=5,
-        units=units,
-        forced=forced,
+        ExploreSettings(pairs=5, units=units),
+        forced,
     )
 
 
