@@ -1,188 +1,19 @@
-"""Evolutionary search: its operators gene by gene, its bookkeeping, and landscapes whose best is known."""
+"""Evolutionary search: its bookkeeping, and landscapes whose best is known."""
 
 import itertools
 import json
-import math
 import zlib
 
 import numpy as np
 import pytest
+from search.landscapes import NAMED, SWIN, VIT, all_architectures, cost, frozen
 
 from s4jax.errors import UsageError
 from s4jax.search.budget import Budget
-from s4jax.search.evolve import Evolution, EvolveSettings, Member, cross, evolve, mutate, rank
+from s4jax.search.evolve import Evolution, EvolveSettings, Member, evolve, rank
 from s4jax.search.space import Dimension, SearchSpace
 
 NO_LIMIT = Budget(())
-VIT = SearchSpace(
-    (
-        Dimension('embed_dim', 16, 64, 8),
-        Dimension('depth', 2, 5, 1),
-        Dimension('num_heads', 1, 6, 1, per_block=True),
-        Dimension('mlp_ratio', 1, 4, 0.5, per_block=True),
-    ),
-    ((1, 'depth'),),
-)
-SWIN = SearchSpace(
-    (
-        Dimension('embed_dim', 24, 96, 12),
-        Dimension('depth', 2, 6, 2),
-        *(Dimension(f'mlp_ratio_{s}', 10 * s, 10 * s + 6, 1, per_block=True) for s in (1, 2, 3, 4)),
-        Dimension('num_heads', 1, 4, 1, per_block=True),
-    ),
-    ((2, None), (2, None), (1, 'depth'), (2, None)),
-)
-SHUNTED = SearchSpace(
-    (
-        Dimension('embed_dim', 24, 96, 12),
-        Dimension('depth', 1, 4, 1),
-        Dimension('mlp_ratio', 1, 9, 1, per_block=True),
-    ),
-    ((2, None), (1, 'depth'), (3, 'depth'), (1, None)),
-)
-SEGMENTS = SearchSpace(
-    (
-        Dimension('embed_dim', 16, 64, 8),
-        Dimension('depth_1', 1, 3, 1),
-        Dimension('depth_2', 1, 3, 1),
-        Dimension('num_heads_1', 1, 6, 1, per_block=True),
-        Dimension('num_heads_2', 11, 16, 1, per_block=True),
-    ),
-    ((1, 'depth_1'), (1, 'depth_2')),
-)
-NAMED = {'vit': VIT, 'swin': SWIN, 'shunted': SHUNTED, 'segments': SEGMENTS}
-SPACES = pytest.mark.parametrize('space', NAMED.values(), ids=NAMED)
-
-
-class Architecture(tuple):
-    """Choices as pairs: hashable, and as JSON."""
-
-    def to_json(self):
-        return dict(self)
-
-
-def frozen(choices):
-    return Architecture(choices.items())
-
-
-def cost(arch):
-    """Grows with every gene."""
-    return {'params': sum(sum(genes) if isinstance(genes, tuple) else genes for _, genes in arch)}
-
-
-def all_architectures(space):
-    """Every architecture, listed depth by depth."""
-    scalars = [d for d in space.dimensions if not d.per_block]
-    for values in itertools.product(*(d.values for d in scalars)):
-        named = dict(zip([d.name for d in scalars], values))
-        per_block = [
-            itertools.product(d.values, repeat=space.blocks(d, named))
-            if d.per_block
-            else [named[d.name]]
-            for d in space.dimensions
-        ]
-        yield from (tuple(zip(space.names, genes)) for genes in itertools.product(*per_block))
-
-
-def lay_out(space, choices, name):
-    """A per-block gene as {(stage, place in the stage): value}."""
-    (d,) = (d for d in space.dimensions if d.name == name)
-    places = [
-        (s, i)
-        for s, (count, depth) in enumerate(space.stages)
-        if d.stage in (None, s)
-        for i in range(count * (1 if depth is None else choices[depth]))
-    ]
-    return dict(zip(places, choices[name], strict=True))
-
-
-# --- mutation ---
-
-
-@SPACES
-def test_mutation_by_probability(space):
-    """Without chances nothing changes; of scalars alone only depth cuts or adds blocks, whose kept ones stay."""
-    rng, deeper, shallower, changed = np.random.default_rng(0), 0, 0, 0
-    for _ in range(200):
-        parent = space.sample(rng)
-        before = json.dumps(parent)
-        assert mutate(space, parent, rng, 0, 0) == parent
-        child = mutate(space, parent, rng, 0.5, 0)
-        assert (
-            json.dumps(parent) == before and space.contains(child) and list(child) == list(parent)
-        )
-        for d in space.dimensions:
-            if d.per_block:
-                old, new = lay_out(space, parent, d.name), lay_out(space, child, d.name)
-                assert all(new[place] == old[place] for place in old.keys() & new.keys())
-                deeper += len(new) > len(old)
-                shallower += len(new) < len(old)
-            else:
-                changed += parent[d.name] != child[d.name]
-        child = mutate(space, parent, rng, 0, 0.5)
-        assert space.contains(child) and space.layout(child) == space.layout(parent)
-        assert all(d.per_block or child[d.name] == parent[d.name] for d in space.dimensions)
-    assert min(deeper, shallower, changed) > 20
-
-
-@SPACES
-def test_blocks_of_a_deeper_child_are_fresh_in_their_stage(space):
-    """All values of a new block's gene are met, and no others; the values tell the stage where stages differ."""
-    rng, met, parent = np.random.default_rng(1), {}, space.smallest()
-    for _ in range(500):
-        child = mutate(space, parent, rng, 0.9, 0)
-        for d in space.dimensions:
-            if d.per_block:
-                old, new = lay_out(space, parent, d.name), lay_out(space, child, d.name)
-                for place in new.keys() - old.keys():
-                    met.setdefault((d.name, place), set()).add(new[place])
-    assert met
-    for (name, _), values in met.items():
-        (d,) = (d for d in space.dimensions if d.name == name)
-        assert values == set(d.values)
-
-
-def test_mutation_rates():
-    """Redrawn with the given chance, and a redraw may give what was there: (1 - 1/values) · p change."""
-    rng, count = np.random.default_rng(2), 3000
-    parent = VIT.smallest() | {'depth': 5, 'num_heads': (1,) * 5, 'mlp_ratio': (1,) * 5}
-    children = [mutate(VIT, parent, rng, 0.4, 0.2) for _ in range(count)]
-    for name, p in (('embed_dim', 0.4 * 6 / 7), ('depth', 0.4 * 3 / 4)):
-        assert np.mean([c[name] != parent[name] for c in children]) == pytest.approx(
-            p, abs=5 * math.sqrt(p / count)
-        )
-    for name, p in (('num_heads', 0.2 * 5 / 6), ('mlp_ratio', 0.2 * 6 / 7)):
-        for block in range(2):  # blocks that every depth has
-            changed = np.mean([c[name][block] != 1 for c in children])
-            assert changed == pytest.approx(p, abs=5 * math.sqrt(p / count))
-
-
-# --- crossover ---
-
-
-@SPACES
-def test_crossover_takes_every_gene_from_a_parent(space):
-    rng, sides = np.random.default_rng(3), {}
-    for _ in range(300):
-        one = space.sample(rng)
-        other = space.cut(space.draw(rng) | {name: one[name] for _, name in space.stages if name})
-        child = cross(space, one, other, rng)
-        assert list(child) == list(one) and space.layout(child) == space.layout(one)
-        for d in space.dimensions:
-            genes = zip(
-                *(c[d.name] if d.per_block else [c[d.name]] for c in (child, one, other)),
-                strict=True,
-            )
-            for block, (gene, a, b) in enumerate(genes):
-                assert gene in (a, b)
-                if a != b:
-                    sides.setdefault((d.name, block if d.per_block else None), []).append(gene == a)
-    for gene, taken in sides.items():  # every gene on its own, from either side
-        assert len(taken) < 30 or abs(np.mean(taken) - 0.5) < 2.5 / math.sqrt(len(taken)), gene
-    assert {name for name, _ in sides} == set(space.names) - {name for _, name in space.stages}
-
-
-# --- evolution ---
 
 
 def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
@@ -202,7 +33,10 @@ def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
 
 
 def separable(space, seed):
-    """score(arch), the mean over dimensions and blocks of a random value for every choice, and the most it can be."""
+    """score(arch) and the most that it can be.
+
+    The score is the mean, over dimensions and blocks, of a random value for every choice.
+    """
     rng = np.random.default_rng(seed)
     values = {d.name: {v: rng.uniform() for v in d.values} for d in space.dimensions}
 
@@ -220,7 +54,10 @@ def noise(arch):
 
 
 def test_bookkeeping():
-    """Nothing is scored twice, one call a generation, all of it ranked, members are what was scored, in order."""
+    """One call scores a generation, nothing is scored twice, all of it is ranked.
+
+    Members are what was scored, in order.
+    """
     found, calls = run(VIT, noise)
     assert len(calls) == 10 and found.stopped == '10 generations'
     archs = [arch for call in calls for arch in call]
@@ -268,7 +105,7 @@ def test_the_last_generation_is_ranked():
 
 
 def test_children_come_from_the_best_seen_so_far():
-    """A mutation keeps most genes of one of the parents of its time, a crossover has all genes from two of them."""
+    """A mutation keeps most genes of one parent of its time, a crossover has all genes from two."""
     found, _ = run(VIT, noise, crossovers=0)
     for g in range(1, 10):
         parents = rank([m for m in found.members if m.generation < g])[:5]
@@ -467,3 +304,22 @@ def test_rank_prefers_the_smaller_of_equals_and_then_the_earlier():
     found, _ = run(VIT, lambda arch: 0.5)
     assert found.best.costs['params'] == min(m.costs['params'] for m in found.members)
     assert isinstance(found, Evolution)
+
+
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        *itertools.product(
+            ('population', 'generations', 'parents', 'mutations', 'crossovers', 'tries'),
+            (-1, 1e9, 1.5, math.nan, math.inf, True, None, 'many', [1]),
+        ),
+        *itertools.product(('population', 'generations', 'parents', 'tries'), (0,)),
+        *itertools.product(
+            ('scalar_probability', 'block_probability'),
+            (-0.1, 1.1, math.nan, math.inf, True, None, 'half', [0.5]),
+        ),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(UsageError, match=rf'^config\.evolve\.{name}=.* must be [^\n]*$'):
+        settings.read(EvolveSettings, {name: value}, 'config.evolve')
