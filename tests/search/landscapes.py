@@ -1,6 +1,9 @@
 """Spaces, architectures and costs for the tests of evolution, without a model."""
 
 import itertools
+import zlib
+
+import numpy as np
 
 from s4jax.search.space import Dimension, SearchSpace
 
@@ -71,3 +74,24 @@ def all_architectures(space):
             for d in space.dimensions
         ]
         yield from (tuple(zip(space.names, genes)) for genes in itertools.product(*per_block))
+
+
+def separable(space, seed):
+    """score(arch) and the most that it can be.
+
+    The score is the mean, over dimensions and blocks, of a random value for every choice.
+    """
+    rng = np.random.default_rng(seed)
+    values = {d.name: {v: rng.uniform() for v in d.values} for d in space.dimensions}
+
+    def score(arch):
+        genes = (
+            (values[name], genes if isinstance(genes, tuple) else (genes,)) for name, genes in arch
+        )
+        return sum(sum(map(value.get, some)) / len(some) for value, some in genes) / len(arch)
+
+    return score, sum(max(value.values()) for value in values.values()) / len(values)
+
+
+def noise(arch):
+    return zlib.crc32(repr(arch).encode()) % 10007 / 10007

@@ -71,7 +71,7 @@ def test_vit_segments():
         'mlp_ratio_2',
     )
     assert vit.stages(names) == ((1, 'depth_1'), (1, 'depth_2'))
-    assert vit.stages(('embed_dim', 'depth')) == ((1, 'depth'),)
+    assert vit.stages(('embed_dim', 'depth', 'num_heads', 'mlp_ratio')) == ((1, 'depth'),)
     arch = vit.architecture(
         {
             'embed_dim': 64,

@@ -2,12 +2,13 @@
 
 import itertools
 import json
-import zlib
+import math
 
 import numpy as np
 import pytest
-from search.landscapes import NAMED, SWIN, VIT, all_architectures, cost, frozen
+from search.landscapes import NAMED, SWIN, VIT, all_architectures, cost, frozen, noise, separable
 
+from s4jax import settings as sections
 from s4jax.errors import UsageError
 from s4jax.search.budget import Budget
 from s4jax.search.evolve import Evolution, EvolveSettings, Member, evolve, rank
@@ -30,27 +31,6 @@ def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
     return evolve(
         space, budget, cost, scored, frozen, np.random.default_rng(seed), EvolveSettings(**settings)
     ), calls
-
-
-def separable(space, seed):
-    """score(arch) and the most that it can be.
-
-    The score is the mean, over dimensions and blocks, of a random value for every choice.
-    """
-    rng = np.random.default_rng(seed)
-    values = {d.name: {v: rng.uniform() for v in d.values} for d in space.dimensions}
-
-    def score(arch):
-        genes = (
-            (values[name], genes if isinstance(genes, tuple) else (genes,)) for name, genes in arch
-        )
-        return sum(sum(map(value.get, some)) / len(some) for value, some in genes) / len(arch)
-
-    return score, sum(max(value.values()) for value in values.values()) / len(values)
-
-
-def noise(arch):
-    return zlib.crc32(repr(arch).encode()) % 10007 / 10007
 
 
 def test_bookkeeping():
@@ -322,4 +302,4 @@ def test_rank_prefers_the_smaller_of_equals_and_then_the_earlier():
 )
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=rf'^config\.evolve\.{name}=.* must be [^\n]*$'):
-        settings.read(EvolveSettings, {name: value}, 'config.evolve')
+        sections.read(EvolveSettings, {name: value}, 'config.evolve')
