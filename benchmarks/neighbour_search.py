@@ -1,13 +1,11 @@
-"""The best neighbour, and the nearest space that fits, of ViTs cut into segments.
-
-Each segment has dimensions of its own.
+"""The best neighbour, and the nearest space that fits, of ViTs whose segments have own dimensions.
 
     python -m benchmarks.neighbour_search
 
 One segment is the paper's n = 4; five are n = 16 and 43,046,720 neighbours. `neighbours.search` is
-timed over gradients of all signs and shapes and over budgets about the current size, `start.start`
-over budgets down to 0.3 of it, for one and for two limits. Costed: spaces whose parameters and MACs
-were counted, a call. Listing: `neighbours.candidates`.
+timed over gradients of all signs and shapes and budgets about the current size, `start.start` over
+budgets down to 0.3 of it, for one and for two limits. Costed: spaces whose parameters and MACs were
+counted, per call. Listing: `neighbours.candidates`.
 """
 
 import itertools
@@ -76,9 +74,8 @@ def budgets(space: SearchSpace, fractions: tuple[float, ...]) -> list[Budget]:
 def measure(segments: int, seeds: int) -> None:
     space, size, searched, started = space_of(segments), Size(), [], []
     n = len(space.dimensions)
-    for budget, draw, seed in itertools.product(
-        budgets(space, (1.001, 1.03, 0.95)), GRADIENTS.values(), range(seeds)
-    ):
+    about_now = budgets(space, (1.001, 1.03, 0.95))
+    for budget, draw, seed in itertools.product(about_now, GRADIENTS.values(), range(seeds)):
         z = tuple(draw(np.random.default_rng(seed), n))
         searched.append(timed(search, space, budget, size, z))
     costed, size.asked = size.asked / len(searched), 0
@@ -87,11 +84,13 @@ def measure(segments: int, seeds: int) -> None:
         started.append((timed(start, space, budget, size, 'project'), size.asked - before))
     listing = timed(candidates, space, budget, size, z) if n <= 7 else None
     ratio = f'{statistics.median(searched) / listing:.3f}' if listing else '-'
-    median, slowest = statistics.median(searched), max(searched)
-    row = f'{n:>2}{3**n - 1:>12,}{median:>11.3f}{slowest:>9.3f}{costed:>9.0f}{ratio:>12}'
-    median, slowest = statistics.median(t for t, _ in started), max(started)[0]
-    row += f'{median:>13.3f}{slowest:>9.3f}{max(c for _, c in started):>9}'
-    print(row, flush=True)
+    times, counts = zip(*started)
+    print(
+        f'{n:>2}{3**n - 1:>12,}{statistics.median(searched):>11.3f}{max(searched):>9.3f}'
+        f'{costed:>9.0f}{ratio:>12}'
+        f'{statistics.median(times):>13.3f}{max(times):>9.3f}{max(counts):>9}',
+        flush=True,
+    )
 
 
 if __name__ == '__main__':

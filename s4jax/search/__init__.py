@@ -1,1 +1,1 @@
-"""The method's own ideas, in NumPy alone: spaces, budgets, exploration, evolution."""
+"""The method's own ideas, without JAX: spaces, budgets, exploration, evolution."""

@@ -155,7 +155,10 @@ def slopes(
     rng: np.random.Generator,
     pairs: int,
 ) -> Slopes:
-    """The accuracy gradient z of Eq. 5, in accuracy (0…1) per unit of each dimension."""
+    """The accuracy gradient z of Eq. 5, in accuracy (0…1) per unit of each dimension.
+
+    All architectures are scored in one call. The standard error of a single pair is given as 0.
+    """
     sampled = slope_pairs(space, rng, pairs)
     members = [
         architecture(choices)

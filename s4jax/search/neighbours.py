@@ -68,8 +68,8 @@ def search(
 ) -> tuple[Candidate, ...]:
     """What `best(candidates(…))` gives, for a space with too many neighbours to list.
 
-    The last candidate is that one; the best neighbour regardless of the budget stands before it
-    where it is another. None is returned where nothing can move.
+    The last candidate is that one; where the best neighbour regardless of the budget is another, it
+    stands first. The result is empty where nothing can move.
 
     All 3^n - 1 directions are compared, but few of their spaces are costed: with m dimensions of no
     stage and k of each stage, 3^m · (2 + stages · 3^k). This assumes that every limited cost is a

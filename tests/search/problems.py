@@ -25,9 +25,8 @@ class Problem:
 
     def size(self, space):
         (costs,) = self.cost(np.array([[d.upper for d in space.dimensions]], float))
-        return {name: float(value) for (name, _), value in zip(self.budget.limits, costs)} | {
-            'unlimited': 1.0
-        }
+        names = [name for name, _ in self.budget.limits]
+        return dict(zip(names, map(float, costs))) | {'unlimited': 1.0}
 
     def arrays(self, gammas):
         """Which of `gammas` a dimension of one choice, a floor or a ceiling forbids, and all costs.
@@ -46,9 +45,8 @@ class Problem:
 
     def legal(self, gammas):
         stays, below, above, costs = self.arrays(gammas)
-        return ~np.any(stays | below | above, 1) & np.all(
-            costs < [limit for _, limit in self.budget.limits], 1
-        )
+        fits = np.all(costs < [limit for _, limit in self.budget.limits], 1)
+        return ~np.any(stays | below | above, 1) & fits
 
 
 def stages_cost(rng, dimensions, stages, shared, limits, monotone):
@@ -60,15 +58,7 @@ def stages_cost(rng, dimensions, stages, shared, limits, monotone):
         columns = []
         for w in weights:
             terms = w * upper**powers
-            own = [
-                np.prod(
-                    1
-                    + terms[:, [k for k in range(shared, dimensions) if (k - shared) % stages == s]]
-                    / 9,
-                    1,
-                )
-                for s in range(stages)
-            ]
+            own = [np.prod(1 + terms[:, shared + s :: stages] / 9, 1) for s in range(stages)]
             whole = np.prod(1 + terms[:, :shared] / 9, 1)
             if not monotone:
                 own = [x * (1.5 + np.sin(40 * x)) for x in own]
@@ -176,11 +166,8 @@ def two_dimensions(limit=1e9):
     space = SearchSpace(
         (Dimension('embed_dim', 336, 384, 24), Dimension('mlp_ratio', 3.5, 4.5, 0.5)), ((1, None),)
     )
-    return (
-        space,
-        Budget((('params', limit),)),
-        lambda s: {'params': math.prod(s.largest().values())},
-    )
+    budget = Budget((('params', limit),))
+    return space, budget, lambda s: {'params': math.prod(s.largest().values())}
 
 
 def frozen(choices):

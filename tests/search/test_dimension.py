@@ -20,6 +20,10 @@ def random_dimension(rng):
     return Dimension('x', low * step, (low + count) * step, step, tau=tau * step)
 
 
+def fraction(value):
+    return fractions.Fraction(str(value))
+
+
 def test_grid_values_are_rounded():
     assert Dimension('embed_dim', 114, 119, 2.5).values == (114, 116.5, 119)
     (value,) = Dimension('embed_dim', 50 * 2.3, 50 * 2.3, 1).values
@@ -29,10 +33,7 @@ def test_grid_values_are_rounded():
     rng = np.random.default_rng(0)
     for _ in range(300):
         dimension = random_dimension(rng)
-        low, step = (
-            fractions.Fraction(str(dimension.lower)),
-            fractions.Fraction(str(dimension.step)),
-        )
+        low, step = fraction(dimension.lower), fraction(dimension.step)
         for k, value in enumerate(dimension.values):
             assert value == round(float(low + k * step), 6)
             assert isinstance(value, int) == (value == int(value))
@@ -49,7 +50,7 @@ def test_defaults_of_tau_floor_and_ceiling():
 
 
 @pytest.mark.parametrize(
-    'lower, upper, step, words',
+    'lower, upper, step, nearest',
     [
         (336, 385, 24, 384),
         (336, 397, 24, 408),
@@ -58,30 +59,29 @@ def test_defaults_of_tau_floor_and_ceiling():
         (5, 5.4, 1, 5),
     ],
 )
-def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, step, words):
-    with pytest.raises(
-        UsageError, match=rf'space\.embed_dim: upper=.*nearest value that is: {words}$'
-    ):
+def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, step, nearest):
+    message = rf'space\.embed_dim: upper=.*nearest value that is: {nearest}$'
+    with pytest.raises(UsageError, match=message):
         Dimension('embed_dim', lower, upper, step)
 
 
 @pytest.mark.parametrize(
-    'values, words',
+    'values, message',
     [
-        (dict(lower=2, upper=4, step=0), 'step=0 must be a number from 1e-06'),
-        (dict(lower=2, upper=4, step=-1), 'step=-1 must be a number from 1e-06'),
+        (dict(lower=2, upper=4, step=0), 'step=0 must be a number at least 1e-06'),
+        (dict(lower=2, upper=4, step=-1), 'step=-1 must be a number at least 1e-06'),
         (dict(lower=4, upper=2, step=1), 'bounds 4..2 must be in order'),
-        (dict(lower=0, upper=2, step=1), 'lower=0 must be a number from 1e-06'),
+        (dict(lower=0, upper=2, step=1), 'lower=0 must be a number at least 1e-06'),
         (dict(lower=2, upper=4, step=1, tau=0.5), 'tau=0.5 must be a positive multiple of step=1'),
-        (dict(lower=2, upper=4, step=1, tau=-1), 'tau=-1 must be a number from 1e-06'),
+        (dict(lower=2, upper=4, step=1, tau=-1), 'tau=-1 must be a number at least 1e-06'),
         (dict(lower=2, upper=4, step=1, floor=3), 'outside floor=3'),
         (dict(lower=2, upper=4, step=1, ceiling=3), 'outside floor=1 and ceiling=3'),
-        (dict(lower=2, upper=4, step=1, floor=0), 'floor=0 must be a number from 1e-06'),
-        (dict(lower=2, upper=4, step=1, floor=-3), 'floor=-3 must be a number from 1e-06'),
+        (dict(lower=2, upper=4, step=1, floor=0), 'floor=0 must be a number at least 1e-06'),
+        (dict(lower=2, upper=4, step=1, floor=-3), 'floor=-3 must be a number at least 1e-06'),
     ],
 )
-def test_bad_dimensions_are_refused(values, words):
-    with pytest.raises(UsageError, match=rf'^space\.num_heads[:.].*{words}'):
+def test_bad_dimensions_are_refused(values, message):
+    with pytest.raises(UsageError, match=rf'^space\.num_heads[:.].*{message}'):
         Dimension('num_heads', **values)
 
 
@@ -92,7 +92,7 @@ def test_moves_stay_on_the_grid_and_return():
         dimension, steps = random_dimension(rng), int(rng.integers(-6, 7))
         if steps == 0 or dimension.lower == dimension.upper:
             continue
-        low, tau = fractions.Fraction(str(dimension.lower)), fractions.Fraction(str(dimension.tau))
+        low, tau = fraction(dimension.lower), fraction(dimension.tau)
         if dimension.obstacle(steps) is None:
             moved = dimension.moved(steps)
             assert moved.lower == round(float(low + steps * tau), 6) >= dimension.floor > 0
@@ -100,9 +100,8 @@ def test_moves_stay_on_the_grid_and_return():
             assert moved.obstacle(-steps) is None and moved.moved(-steps) == dimension
             moves += 1
         else:  # without a ceiling only the floor stands in the way
-            assert 'floor' in dimension.obstacle(steps) and low + steps * tau < fractions.Fraction(
-                str(dimension.floor)
-            )
+            assert 'floor' in dimension.obstacle(steps)
+            assert low + steps * tau < fraction(dimension.floor)
     assert moves > 100
 
 

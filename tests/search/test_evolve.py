@@ -12,25 +12,22 @@ from s4jax import settings as sections
 from s4jax.errors import UsageError
 from s4jax.search.budget import Budget
 from s4jax.search.evolve import Evolution, EvolveSettings, Member, evolve, rank
-from s4jax.search.space import Dimension, SearchSpace
+from s4jax.search.space import Dimension, SearchSpace, choices_from_json
 
 NO_LIMIT = Budget(())
 
 
 def run(space, score, budget=NO_LIMIT, seed=0, cost=cost, **settings):
-    settings = (
-        dict(population=20, generations=10, parents=5, mutations=10, crossovers=5, tries=500)
-        | settings
-    )
+    """The evolution, and the architectures of each call of `score`."""
+    small = dict(population=20, generations=10, parents=5, mutations=10, crossovers=5, tries=500)
     calls = []
 
     def scored(archs):
         calls.append(list(archs))
         return np.array([score(arch) for arch in archs])
 
-    return evolve(
-        space, budget, cost, scored, frozen, np.random.default_rng(seed), EvolveSettings(**settings)
-    ), calls
+    rng, settings = np.random.default_rng(seed), EvolveSettings(**(small | settings))
+    return evolve(space, budget, cost, scored, frozen, rng, settings), calls
 
 
 def test_bookkeeping():
@@ -45,23 +42,18 @@ def test_bookkeeping():
     assert [m.architecture for m in found.members] == archs
     assert [m.generation for m in found.members] == [g for g in range(10) for _ in range(20)]
     for m in found.members:
-        assert (
-            m.architecture == frozen(m.choices)
-            and m.costs == cost(m.architecture)
-            and VIT.contains(m.choices)
-        )
+        assert m.architecture == frozen(m.choices) and m.costs == cost(m.architecture)
+        assert VIT.contains(m.choices)
         assert m.accuracy == noise(m.architecture)
     assert found.best.accuracy == max(map(noise, archs))
     origins = [m.origin for m in found.members]
     assert set(origins[:20]) == {'random'} and origins.count('crossover') > 20
     for g in range(1, 10):
-        crossed = origins[20 * g : 20 * (g + 1)].count(
-            'crossover'
-        )  # none where the parents' depths all differ
+        born = origins[20 * g : 20 * (g + 1)]
+        crossed = born.count('crossover')  # none where the parents' depths all differ
         assert crossed <= 5
-        assert origins[20 * g : 20 * (g + 1)] == ['mutation'] * 10 + ['crossover'] * crossed + [
-            'random'
-        ] * (10 - crossed)
+        expected = {'mutation': 10, 'crossover': crossed, 'random': 10 - crossed}
+        assert born == [origin for origin, count in expected.items() for _ in range(count)]
 
 
 def test_the_last_generation_is_ranked():
@@ -84,23 +76,19 @@ def test_the_last_generation_is_ranked():
     assert found.best.generation == 3 and found.best.accuracy == 0.04
 
 
+def shared(one, other):
+    """The share of equal per-block genes."""
+    names = ('num_heads', 'mlp_ratio')
+    return np.mean([a == b for name in names for a, b in zip(one[name], other[name])])
+
+
 def test_children_come_from_the_best_seen_so_far():
     """A mutation keeps most genes of one parent of its time, a crossover has all genes from two."""
     found, _ = run(VIT, noise, crossovers=0)
     for g in range(1, 10):
         parents = rank([m for m in found.members if m.generation < g])[:5]
         for m in (m for m in found.members if m.generation == g and m.origin == 'mutation'):
-            kept = [
-                np.mean(
-                    [
-                        a == b
-                        for n in ('num_heads', 'mlp_ratio')
-                        for a, b in zip(m.choices[n], p.choices[n])
-                    ]
-                )
-                for p in parents
-            ]
-            assert max(kept) >= 0.4
+            assert max(shared(m.choices, p.choices) for p in parents) >= 0.4
     crossed, _ = run(VIT, noise, mutations=0, crossovers=15)
     for g in range(1, 10):
         parents = [m.choices for m in rank([m for m in crossed.members if m.generation < g])[:5]]
@@ -121,11 +109,8 @@ def test_children_come_from_the_best_seen_so_far():
 
 
 def test_never_over_the_budget():
-    limit = float(
-        np.median(
-            [cost(frozen(VIT.sample(np.random.default_rng(i))))['params'] for i in range(200)]
-        )
-    )
+    samples = [VIT.sample(np.random.default_rng(i)) for i in range(200)]
+    limit = float(np.median([cost(frozen(sample))['params'] for sample in samples]))
     found, calls = run(
         VIT, lambda arch: cost(arch)['params'], Budget((('params', limit),)), generations=15
     )
@@ -145,17 +130,8 @@ def test_the_best_of_a_separable_landscape_is_found(name, short):
     space = NAMED[name]
     for seed in range(2):
         score, best = separable(space, seed)
-        found, _ = run(
-            space,
-            score,
-            seed=seed,
-            population=50,
-            generations=20,
-            parents=10,
-            mutations=25,
-            crossovers=25,
-            tries=100,
-        )
+        published = dict(EvolveSettings()) | {'tries': 100}
+        found, _ = run(space, score, seed=seed, **published)
         assert best - short < found.best.accuracy == score(found.best.architecture) <= best + 1e-12
         rng = np.random.default_rng(seed)
         assert found.best.accuracy > max(score(frozen(space.sample(rng))) for _ in found.members)
@@ -192,7 +168,7 @@ def test_the_seed_decides():
     assert json.dumps(one.to_json()) == json.dumps(other.to_json())
 
 
-def test_json_tells_the_best():
+def test_json_holds_the_best():
     found = evolve(
         VIT,
         NO_LIMIT,
@@ -203,11 +179,8 @@ def test_json_tells_the_best():
         EvolveSettings(population=5, generations=1),
     )
     data = json.loads(json.dumps(found.to_json()))
-    assert (
-        len(data['members']) == 5
-        and data['best'] == data['members'][4]
-        and data['stopped'] == '1 generations'
-    )
+    assert len(data['members']) == 5 and data['best'] == data['members'][4]
+    assert data['stopped'] == '1 generations'
     best = found.best.choices
     assert data['best'] == {
         'choices': best | {n: list(best[n]) for n in ('num_heads', 'mlp_ratio')},
@@ -217,6 +190,8 @@ def test_json_tells_the_best():
         'costs': cost(frozen(best)),
         'origin': 'random',
     }
+    again = Evolution.from_json(data, lambda row: frozen(choices_from_json(row)))
+    assert again == found and again.best is again.members[4]
 
 
 def test_where_nothing_fits_the_search_ends_with_the_smallest_size():
@@ -246,13 +221,10 @@ def test_a_tiny_space_is_exhausted(settings):
     )
     everything = set(all_architectures(space))
     found, calls = run(space, noise, tries=400, generations=1000, **settings)
-    assert {m.architecture for m in found.members} == everything and len(found.members) == len(
-        everything
-    ) == 12
-    assert (
-        found.stopped
-        == f'every architecture within reach was scored after {len(calls)} generations'
-    )
+    assert {m.architecture for m in found.members} == everything
+    assert len(found.members) == len(everything) == 12
+    expected = f'every architecture within reach was scored after {len(calls)} generations'
+    assert found.stopped == expected
     assert found.best.accuracy == max(map(noise, everything))
 
 
@@ -260,12 +232,10 @@ def test_a_tiny_space_is_exhausted(settings):
     'population, mutations, crossovers', [(6, 25, 25), (6, 4, 25), (6, 0, 6), (1, 1, 0)]
 )
 def test_a_generation_is_never_larger_than_the_population(population, mutations, crossovers):
-    found, calls = run(
-        VIT, noise, population=population, mutations=mutations, crossovers=crossovers, generations=5
-    )
-    assert [len(call) for call in calls] == [population] * 5 and len(
-        found.members
-    ) == 5 * population
+    counts = dict(population=population, mutations=mutations, crossovers=crossovers)
+    found, calls = run(VIT, noise, generations=5, **counts)
+    assert [len(call) for call in calls] == [population] * 5
+    assert len(found.members) == 5 * population
 
 
 def test_rank_prefers_the_smaller_of_equals_and_then_the_earlier():

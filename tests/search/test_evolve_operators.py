@@ -59,16 +59,16 @@ def test_blocks_of_a_deeper_child_are_fresh_in_their_stage(space):
 
     Where the stages have dimensions of their own, the values show the stage.
     """
-    rng, met, parent = np.random.default_rng(1), {}, space.smallest()
+    rng, seen, parent = np.random.default_rng(1), {}, space.smallest()
     for _ in range(500):
         child = mutate(space, parent, rng, 0.9, 0)
         for d in space.dimensions:
             if d.per_block:
                 old, new = lay_out(space, parent, d.name), lay_out(space, child, d.name)
                 for place in new.keys() - old.keys():
-                    met.setdefault((d.name, place), set()).add(new[place])
-    assert met
-    for (name, _), values in met.items():
+                    seen.setdefault((d.name, place), set()).add(new[place])
+    assert seen
+    for (name, _), values in seen.items():
         (d,) = (d for d in space.dimensions if d.name == name)
         assert values == set(d.values)
 

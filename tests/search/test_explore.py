@@ -13,7 +13,7 @@ from search.problems import all_gammas, brute_best, frozen, random_problem, two_
 from s4jax import settings
 from s4jax.errors import UsageError
 from s4jax.search import explore
-from s4jax.search.explore import ExploreSettings, slope_pairs, slopes
+from s4jax.search.explore import ExploreSettings, Step, Visited, slope_pairs, slopes
 from s4jax.search.space import Dimension, SearchSpace
 
 DIGITS = SearchSpace(
@@ -90,25 +90,23 @@ def test_pairs_differ_in_one_dimension_alone():
         assert list(sampled) == list(space.names)
         for d in space.dimensions:
             assert len(sampled[d.name]) == (60 if len(d.values) > 1 else 0)
-            met = set()
+            seen = set()
             for one, two in sampled[d.name]:
                 assert space.contains(one) and space.contains(two)
                 if d.per_block:
-                    assert len(set(one[d.name])) == len(set(two[d.name])) == 1 and len(
-                        one[d.name]
-                    ) == len(two[d.name])
+                    assert len(set(one[d.name])) == len(set(two[d.name])) == 1
+                    assert len(one[d.name]) == len(two[d.name])
                 low, high = ((c[d.name][0] if d.per_block else c[d.name]) for c in (one, two))
                 assert low < high
-                met.add((low, high))
+                seen.add((low, high))
                 for other in space.dimensions:
                     if other.name != d.name:
                         a, b = one[other.name], two[other.name]
-                        if (
-                            other.per_block and d.name == 'depth'
-                        ):  # the same blocks, as many as both have
-                            a, b = zip(*zip(a, b)) if other.stage in (None, 2) else (a, b)
+                        # a depth cuts blocks: those that both have are the same
+                        if other.per_block and d.name == 'depth' and other.stage in (None, 2):
+                            a, b = zip(*zip(a, b))
                         assert a == b, (d.name, other.name)
-            assert met == set(itertools.combinations(d.values, 2))
+            assert seen == set(itertools.combinations(d.values, 2))
         bases = {frozen(one) for pairs in sampled.values() for one, _ in pairs}
         assert len(bases) > 60  # not one base for all
 
@@ -131,12 +129,8 @@ def test_step_never_leaves_the_budget(seed):
     problem = random_problem(
         rng, n, 3 if n == 9 else 0, limits=2, tightness=1.0 + rng.uniform(0, 2, 2)
     )
-    space, score, visited, gammas = (
-        problem.space,
-        landscape(rng, problem.space.names),
-        0,
-        all_gammas(n),
-    )
+    space, visited, gammas = problem.space, 0, all_gammas(n)
+    score = landscape(rng, space.names)
     for _ in range(12):
         before = dataclasses.replace(problem, space=space)
         step = explore.step(
@@ -147,11 +141,8 @@ def test_step_never_leaves_the_budget(seed):
             assert step.space is None and step.gamma is None
             assert expected is None or expected[1] < 0 or not any(step.z)
             break
-        assert (
-            step.gamma == expected[0]
-            and step.cosine == pytest.approx(expected[1])
-            and step.cosine >= 0
-        )
+        assert step.gamma == expected[0]
+        assert step.cosine == pytest.approx(expected[1]) and step.cosine >= 0
         assert all(abs(g) <= 1 for g in step.gamma) and step.space == space.moved(step.gamma)
         assert all(problem.size(step.space)[name] < limit for name, limit in problem.budget.limits)
         space, visited = step.space, visited + 1
@@ -164,16 +155,8 @@ def one_step(weights, limit=1e9, units='tau', forced=False):
     def score(archs):
         return np.array([np.dot(weights, [value for _, value in arch]) for arch in archs])
 
-    return explore.step(
-        space,
-        budget,
-        size,
-        score,
-        frozen,
-        np.random.default_rng(0),
-        ExploreSettings(pairs=5, units=units),
-        forced,
-    )
+    rng, settings = np.random.default_rng(0), ExploreSettings(pairs=5, units=units)
+    return explore.step(space, budget, size, score, frozen, rng, settings, forced)
 
 
 def test_z_is_measured_in_moves_or_as_printed():
@@ -192,49 +175,40 @@ def test_z_is_measured_in_moves_or_as_printed():
 def test_why_a_step_stops():
     size = 384 * 4.5
     zero = one_step((0, 0))
-    assert (
-        zero.stopped == 'the accuracy gradient is zero' and zero.gamma is None and zero.cosine == 0
-    )
+    assert zero.stopped == 'the accuracy gradient is zero'
+    assert zero.gamma is None and zero.cosine == 0
     unaffordable = one_step((1, 1), limit=360 * 4)
-    assert (
-        unaffordable.stopped == 'no neighbouring space fits the budget'
-        and unaffordable.cosine is None
-    )
+    assert unaffordable.stopped == 'no neighbouring space fits the budget'
+    assert unaffordable.cosine is None
     assert len(unaffordable.candidates) == 8 and all(c.rejected for c in unaffordable.candidates)
     level = one_step((1, 0), limit=384 * 4.2)  # (0, -1) costs 384 · 4, (1, -1) 408 · 4
     assert level.gamma == (0, -1) and level.cosine == 0  # only a negative cosine stops
     downhill = one_step((1, 1), limit=size * 0.9)  # (-1, 0) and (-1, 1) cost more than 0.9
-    assert (
-        downhill.stopped.startswith('no legal neighbour ascends (best cosine -0.')
-        and downhill.cosine < 0
-    )
-    assert downhill.space is None and downhill.gamma is None
-    json.dumps([step.to_json() for step in (zero, unaffordable, downhill)])
+    assert downhill.stopped.startswith('no legal neighbour ascends (best cosine -0.')
+    assert downhill.cosine < 0 and downhill.space is None and downhill.gamma is None
+    for step in (zero, unaffordable, level, downhill):
+        assert Step.from_json(json.loads(json.dumps(step.to_json()))) == step
 
 
 def test_a_forced_step_descends():
-    free, forced = (
-        one_step((1, 1), limit=384 * 4.5 * 0.9),
-        one_step((1, 1), limit=384 * 4.5 * 0.9, forced=True),
-    )
+    free = one_step((1, 1), limit=384 * 4.5 * 0.9)
+    forced = one_step((1, 1), limit=384 * 4.5 * 0.9, forced=True)
     assert forced.stopped is None and forced.cosine == free.cosine < 0
-    assert (
-        forced.gamma
-        == max((c for c in forced.candidates if c.rejected is None), key=lambda c: c.cosine).gamma
-    )
-    assert one_step((0, 0), limit=1500, forced=True).gamma == (
-        -1,
-        -1,
-    )  # no gradient: the lexicographically first
-    assert (
-        one_step((1, 1), limit=360 * 4, forced=True).stopped
-        == 'no neighbouring space fits the budget'
-    )
-    rewritten = json.loads(json.dumps(forced.to_json()))
-    assert (
-        SearchSpace.from_json(rewritten['space']) == forced.space
-        and tuple(rewritten['gamma']) == forced.gamma
-    )
+    legal = [c for c in forced.candidates if c.rejected is None]
+    assert forced.gamma == max(legal, key=lambda c: c.cosine).gamma
+    level = one_step((0, 0), limit=1500, forced=True)
+    assert level.gamma == (-1, -1)  # no gradient: the lexicographically first
+    nowhere = one_step((1, 1), limit=360 * 4, forced=True)
+    assert nowhere.stopped == 'no neighbouring space fits the budget'
+    assert Step.from_json(json.loads(json.dumps(forced.to_json()))) == forced
+
+
+def test_visited_spaces_come_back_from_their_json():
+    step = one_step((1e-3, 1e-2))
+    first = Visited(two_dimensions()[0], {'params': 1728.0}, (0, 0))
+    moved = Visited(step.space, {'params': 1836.0}, step.gamma, step.cosine, step.slopes, 'enough')
+    for visited in (first, moved):
+        assert Visited.from_json(json.loads(json.dumps(visited.to_json()))) == visited
 
 
 @pytest.mark.parametrize(

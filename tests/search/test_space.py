@@ -75,7 +75,7 @@ def stage_of(name):
 
 
 @pytest.mark.parametrize(
-    'names, stages, words',
+    'names, stages, message',
     [
         (('embed_dim',), ((1, 'depth'),), r'space\.depth is missing'),
         (
@@ -95,8 +95,8 @@ def stage_of(name):
         ),
     ],
 )
-def test_dimensions_that_do_not_match_the_stages_are_refused(names, stages, words):
-    with pytest.raises(UsageError, match=words):
+def test_dimensions_that_do_not_match_the_stages_are_refused(names, stages, message):
+    with pytest.raises(UsageError, match=message):
         SearchSpace(
             tuple(Dimension(n, 2, 4, 1, per_block=n.startswith('num_heads')) for n in names), stages
         )
@@ -115,21 +115,19 @@ def test_neighbours_are_mutual_and_all_of_eq_2(space):
     names = [d.name for d in space.dimensions]
     listed = list(space.directions())
     assert len(set(listed)) == 3 ** len(names) - 1 and listed == sorted(listed)
-    visited = set()
+    neighbours = set()
     for gamma in listed:
         if space.obstacle(gamma):
             continue
         moved = space.moved(gamma)
         for before, after, g in zip(space.dimensions, moved.dimensions, gamma):
-            assert (after.lower - before.lower, after.upper - before.upper) == (
-                g * before.tau,
-                g * before.tau,
-            )
+            shifts = (after.lower - before.lower, after.upper - before.upper)
+            assert shifts == (g * before.tau, g * before.tau)
         back = tuple(-g for g in gamma)
         assert moved.obstacle(back) is None and moved.moved(back) == space
-        visited.add(moved)
-    assert space not in visited
-    assert len(visited) == sum(not space.obstacle(gamma) for gamma in listed)
+        neighbours.add(moved)
+    assert space not in neighbours
+    assert len(neighbours) == sum(not space.obstacle(gamma) for gamma in listed)
 
 
 def test_floors_ceilings_and_single_choices_stand_in_the_way():
@@ -168,9 +166,12 @@ def test_samples_are_uniform_choices_of_the_right_lengths(space):
     for d in space.dimensions:
         values, counts = np.unique(seen[d.name], return_counts=True)
         assert tuple(values) == d.values
-        assert np.all(
-            np.abs(counts / counts.sum() - 1 / len(values)) < 5 / np.sqrt(counts.sum())
-        ), d.name
+        deviation = np.abs(counts / counts.sum() - 1 / len(values))
+        assert np.all(deviation < 5 / np.sqrt(counts.sum())), d.name
+
+
+def names(stage, blocks):
+    return [f'{stage}{i}' for i in range(blocks)]
 
 
 def test_a_cut_keeps_the_first_blocks_of_every_stage():
@@ -178,24 +179,11 @@ def test_a_cut_keeps_the_first_blocks_of_every_stage():
     drawn = {
         'embed_dim': 36,
         'depth': 3,
-        'mlp_ratio': (
-            'a0',
-            'a1',
-            *(f'b{i}' for i in range(5)),
-            *(f'c{i}' for i in range(15)),
-            'd0',
-        ),
+        'mlp_ratio': ('a0', 'a1', *names('b', 5), *names('c', 15), 'd0'),
     }
     assert SHUNTED.full_layout == (2, 5, 15, 1)
-    assert SHUNTED.cut(drawn)['mlp_ratio'] == (
-        'a0',
-        'a1',
-        'b0',
-        'b1',
-        'b2',
-        *(f'c{i}' for i in range(9)),
-        'd0',
-    )
+    expected = ('a0', 'a1', 'b0', 'b1', 'b2', *names('c', 9), 'd0')
+    assert SHUNTED.cut(drawn)['mlp_ratio'] == expected
     drawn = {
         'embed_dim': 16,
         'depth_1': 2,
@@ -285,7 +273,7 @@ def test_contains():
 
 
 @pytest.mark.parametrize('space', SPACES, ids=str)
-def test_spaces_survive_json(space):
+def test_spaces_come_back_from_their_json(space):
     moved = space.moved(tuple(1 - (k % 2) for k in range(len(space.dimensions))))
     for s in (space, moved):
         again = SearchSpace.from_json(json.loads(json.dumps(s.to_json())))
@@ -294,7 +282,7 @@ def test_spaces_survive_json(space):
 
 def test_per_block_values_of_all_stages_follow_each_other():
     assert per_block({'num_heads': [1, 2]}, 'num_heads') == (1, 2)
-    names = {f'num_heads_{s}': (s, s + 0.5) for s in (2, 10, 1, 3, 4, 5, 6, 7, 8, 9)}
-    assert per_block(names, 'num_heads') == tuple(
+    given = {f'num_heads_{s}': (s, s + 0.5) for s in (2, 10, 1, 3, 4, 5, 6, 7, 8, 9)}
+    assert per_block(given, 'num_heads') == tuple(
         itertools.chain.from_iterable((s, s + 0.5) for s in range(1, 11))
     )
