@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -141,7 +142,8 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'
             print(f's4jax: {message}', file=sys.stderr)
-            return 128 + (signals.received or 0)
+            # without a signal of its own, another process of the run was stopped
+            return 128 + (signals.received or signal.SIGTERM)
     if first:
         print(summary)
     return 0

@@ -68,16 +68,16 @@ def test_an_upper_bound_off_the_grid_is_refused_with_the_nearest(lower, upper, s
 @pytest.mark.parametrize(
     'values, message',
     [
-        (dict(lower=2, upper=4, step=0), 'step=0 must be a number at least 1e-06'),
-        (dict(lower=2, upper=4, step=-1), 'step=-1 must be a number at least 1e-06'),
+        (dict(lower=2, upper=4, step=0), 'step=0 must be a number from 1e-06'),
+        (dict(lower=2, upper=4, step=-1), 'step=-1 must be a number from 1e-06'),
         (dict(lower=4, upper=2, step=1), 'bounds 4..2 must be in order'),
-        (dict(lower=0, upper=2, step=1), 'lower=0 must be a number at least 1e-06'),
+        (dict(lower=0, upper=2, step=1), 'lower=0 must be a number from 1e-06'),
         (dict(lower=2, upper=4, step=1, tau=0.5), 'tau=0.5 must be a positive multiple of step=1'),
-        (dict(lower=2, upper=4, step=1, tau=-1), 'tau=-1 must be a number at least 1e-06'),
+        (dict(lower=2, upper=4, step=1, tau=-1), 'tau=-1 must be a number from 1e-06'),
         (dict(lower=2, upper=4, step=1, floor=3), 'outside floor=3'),
         (dict(lower=2, upper=4, step=1, ceiling=3), 'outside floor=1 and ceiling=3'),
-        (dict(lower=2, upper=4, step=1, floor=0), 'floor=0 must be a number at least 1e-06'),
-        (dict(lower=2, upper=4, step=1, floor=-3), 'floor=-3 must be a number at least 1e-06'),
+        (dict(lower=2, upper=4, step=1, floor=0), 'floor=0 must be a number from 1e-06'),
+        (dict(lower=2, upper=4, step=1, floor=-3), 'floor=-3 must be a number from 1e-06'),
     ],
 )
 def test_bad_dimensions_are_refused(values, message):
