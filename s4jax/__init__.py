@@ -1,3 +1,22 @@
 """S4: seek the search space, and then the vision transformer, that fits a size budget."""
 
+import os
+import typing
+
+if typing.TYPE_CHECKING:
+    from s4jax.predictor import Predictor
+
 __version__ = '0.1.0'
+
+
+def load(
+    run: str | os.PathLike[str], which: str = 'winner', batch_size: int | None = None
+) -> 'Predictor':
+    """The winner of a finished run, or its hand-made model (`which='baseline'`), to predict with.
+
+    batch_size: images that run at once; None: as in the run, at most 64. Raises UsageError where
+    the folder holds no finished run, or its checkpoint is damaged.
+    """
+    from s4jax import predictor  # only now: `import s4jax` does not import JAX
+
+    return predictor.load(run, which, batch_size)

@@ -27,6 +27,7 @@ commands:
   python -m s4jax.main      search: train supernets, move the space, evolve, retrain, test
   python -m s4jax.count     parameters and MACs of an architecture
   python -m s4jax.data      prepare a dataset, or look at it
+  python -m s4jax.predict   classes of images by the winner of a finished run
 """
 
 

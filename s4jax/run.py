@@ -268,5 +268,10 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
             refusal or f'--workdir={workdir} is refused by another host: see its message'
         )
     config = task.config.model_dump(mode='json')
-    write_json(path, {'config': config, 'data': task.data.facts, 'identity': ours})
+    # what a prediction needs to know of the images, without the dataset
+    stored = {
+        'class_names': list(task.data.class_names),
+        'storage_size': task.data.prepared.images.shape[1],
+    }
+    write_json(path, {'config': config, 'data': task.data.facts | stored, 'identity': ours})
     write_json(workdir / 'splits.json', task.data.splits)

@@ -7,8 +7,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['main', 'count'],
-    ['pipeline'],
+    ['main', 'count', 'predict'],
+    ['pipeline', 'predictor'],
     ['run'],
     ['config', 'config_file', 'report'],
     ['training'],
@@ -28,7 +28,7 @@ OWNERS = {
     'matplotlib': {'report'},
     'tensorboardX': {'training'},
     'optax': {'training'},
-    'tqdm': {'runtime', 'data'},
+    'tqdm': {'runtime', 'data', 'predict'},
     'safetensors': {'models'},
     'torch': {'models'},
     'huggingface_hub': {'models'},

@@ -43,7 +43,8 @@ def test_what_is_claimed_is_written_down(tmp_path):
     known = json.loads((session.workdir / 'config.json').read_text())
     assert known['config']['evolve']['population'] == 20
     assert known['config']['augment']['scale'] == [0.08, 1.0]  # a default that the file leaves out
-    assert known['data'] == task.data.facts and known['data']['classes'] == 10
+    stored = {'class_names': list('0123456789'), 'storage_size': 8}
+    assert known['data'] == task.data.facts | stored and known['data']['classes'] == 10
     splits = json.loads((session.workdir / 'splits.json').read_text())
     assert splits == task.data.splits
     assert {name: len(indices) for name, indices in splits.items()} == {

@@ -2,10 +2,12 @@
 
 import jax
 import numpy as np
+import pytest
 
 from s4jax import elastic
 
 
+@pytest.mark.slow
 def test_masked_and_sliced_equal_static_in_values_and_gradients(case):
     """With stochastic depth on: its draws must not depend on how a subnet is run."""
     for choices in (case.space.smallest(), case.space.sample(np.random.default_rng(1))):

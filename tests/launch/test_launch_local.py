@@ -7,6 +7,8 @@ import launchers
 import pytest
 from launchers import Machine, alive, until
 
+pytestmark = pytest.mark.slow  # real processes that are ended and started again
+
 machine = launchers.machine  # the fixture
 
 # The stand-in for `python`. It notes its starts, its environment and the signals that come; what it

@@ -11,6 +11,8 @@ import launchers
 import pytest
 from launchers import Machine, until
 
+pytestmark = pytest.mark.slow  # real processes that are ended and started again
+
 machine = launchers.machine  # the fixture
 
 SRUN = r"""

@@ -8,6 +8,8 @@ import launchers
 import pytest
 from launchers import Machine, alive, until
 
+pytestmark = pytest.mark.slow  # real processes that are ended and started again
+
 machine = launchers.machine  # the fixture
 
 GCLOUD = r"""

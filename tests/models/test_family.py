@@ -29,6 +29,7 @@ def added(monkeypatch):
     monkeypatch.setitem(FAMILIES, 'convnet', convnet)
 
 
+@pytest.mark.slow
 def test_it_is_searched_from_start_to_test_accuracy(tmp_path, capsys):
     changes = {
         name.replace('.', '__'): value for name, value in TINY.items() if 'depth' not in name
