@@ -13,6 +13,8 @@ from runs import ROOT, run
 
 from s4jax import __version__
 
+pytestmark = pytest.mark.slow  # builds and installs a wheel
+
 # what a wheel is built of
 SOURCES = ['s4jax', 'configs', 'pyproject.toml', 'setup.cfg', 'setup.py', 'README.md', 'LICENSE']
 

@@ -14,6 +14,8 @@ import s4jax
 from s4jax import predict
 from s4jax.data.sources import digits
 
+pytestmark = pytest.mark.slow  # on the models of a whole run
+
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):

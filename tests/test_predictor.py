@@ -18,6 +18,8 @@ from s4jax.errors import UsageError
 from s4jax.runtime.files import write_json
 from s4jax.runtime.signals import Signals
 
+pytestmark = pytest.mark.slow  # on the models of a whole run
+
 
 def test_images(workdir):
     """(images uint8 (n, H, W, C), labels) of a digits run's test split."""

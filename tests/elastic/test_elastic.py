@@ -60,6 +60,7 @@ def test_many_architectures_at_once_equal_one_by_one(case):
         case.close(logits, case.logits('masked', choices), 1e-5)
 
 
+@pytest.mark.slow
 def test_compilations_are_few(case):
     """One program for all masked subnets, one per width for sliced ones."""
     rng = np.random.default_rng(5)
