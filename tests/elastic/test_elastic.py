@@ -36,6 +36,7 @@ def outside(gradients, small):
     return result
 
 
+@pytest.mark.slow
 def test_gradients_are_exactly_zero_outside_the_prefix(case):
     choices = case.space.smallest()
     alone = case.architecture(choices)
