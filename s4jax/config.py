@@ -22,6 +22,8 @@ from s4jax.models import FAMILIES, inputs_of
 from s4jax.search.budget import BudgetSettings
 from s4jax.search.evolve import EvolveSettings
 from s4jax.search.explore import ExploreSettings
+from s4jax.search.methods import SearchSettings
+from s4jax.search.s3 import S3Settings, check_quanta
 from s4jax.search.space import DimensionSettings, Stages, parse_name
 from s4jax.settings import Int, Number, Section
 from s4jax.training.evaluate import EvaluateSettings
@@ -59,7 +61,9 @@ class Config(Section):
     supernet: SupernetSettings = Field(
         SupernetSettings(), description='how every supernet is trained'
     )
+    search: SearchSettings = Field(SearchSettings(), description='how the architecture is found')
     explore: ExploreSettings = Field(ExploreSettings(), description='how the space moves')
+    s3: S3Settings = Field(S3Settings(), description="how the space moves with search.method='s3'")
     evolve: EvolveSettings = Field(EvolveSettings(), description='the search in the last space')
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description='how subnets are scored')
     retrain: Recipe = Field(
@@ -94,6 +98,7 @@ def read(values: Mapping[str, Any]) -> Config:
     config = settings.read(schema(family, names), dict(values), 'config')
     _check_channels(config)
     _check_baseline(config)
+    check_quanta(config.s3, list(config.dimensions))
     return config
 
 

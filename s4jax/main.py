@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from s4jax.errors import UsageError
-from s4jax.runtime.arguments import Parser
+from s4jax.runtime.arguments import Parser, split_overrides
 
 CACHE = '~/.cache/s4jax'  # compiled programs, unless JAX_COMPILATION_CACHE_DIR names another place
 USAGE = """python -m s4jax.main --config=FILE.py --workdir=FOLDER [--config.KEY=VALUE ...]"""
@@ -28,6 +28,7 @@ commands:
   python -m s4jax.count     parameters and MACs of an architecture
   python -m s4jax.data      prepare a dataset, or look at it
   python -m s4jax.predict   classes of images by the winner of a finished run
+  python -m s4jax.compare   search methods, seed by seed
 """
 
 
@@ -43,6 +44,7 @@ def parser() -> Parser:
     add = result.add_argument
     add('--config', metavar='FILE', help='a config, or FILE.py:VARIANT, as configs/vit.py:cifar100')
     add('--workdir', metavar='FOLDER', help='where the run writes everything')
+    add('--share', metavar='FOLDER', help='finished trainings, for runs that have some in common')
     add('--coordinator', metavar='HOST:PORT', help='of process 0, for several hosts without a pod')
     add('--processes', type=int, metavar='N', help='how many processes the coordinator joins')
     add('--process', type=int, metavar='I', help='which of them this is, from 0')
@@ -53,20 +55,7 @@ def parser() -> Parser:
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
     """The flags, and the overrides of config keys as (key, text)."""
-    flags, overrides, rest = [], [], list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith('--config.'):
-            flags.append(argument)
-            continue
-        key, equals, text = argument.removeprefix('--config.').partition('=')
-        if not equals:
-            if not rest or rest[0].startswith('--'):
-                raise UsageError(f'{argument} needs a value: {argument}=VALUE')
-            text = rest.pop(0)
-        if not all(key.split('.')):
-            raise UsageError(f'{argument}: a key is written as in --config.evolve.population=20')
-        overrides.append((key, text))
+    flags, overrides = split_overrides(arguments)
     options = parser().parse_args(flags)
     if not options.help:
         _check(options)
@@ -86,6 +75,8 @@ def _check(options: argparse.Namespace) -> None:
     missing = [name for name in joined if name not in given]
     if given and missing:
         raise UsageError(f'--{given[0]} needs --{" and --".join(missing)}, too')
+    if options.share and (given or options.distributed):
+        raise UsageError('--share is for runs of one process: leave it out')
     if given and options.distributed:
         raise UsageError('--distributed finds the other hosts itself: leave out --coordinator')
     if not given:
@@ -134,12 +125,14 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
 
     from s4jax import pipeline
     from s4jax.runtime.signals import Interrupted, Signals
+    from s4jax.runtime.store import Store
 
     first = join(options)
+    store = Store(pathlib.Path(options.share).absolute()) if options.share else None
     use_cache(pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser())
     with Signals() as signals:
         try:
-            summary = pipeline.run(config, workdir, signals)
+            summary = pipeline.run(config, workdir, signals, store)
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'
             print(f's4jax: {message}', file=sys.stderr)

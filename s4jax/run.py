@@ -21,6 +21,7 @@ from s4jax.runtime.files import check_folder, read_json, write_json
 from s4jax.runtime.progress import SCORING, Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
+from s4jax.runtime.store import Store
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.training.recipe import Recipe
@@ -122,7 +123,9 @@ def hand_made(config: Config, inputs: Images, space: SearchSpace, classes: int) 
     return architecture(config, inputs, choices, classes, **replaced)
 
 
-def prepare(config: Config, workdir: pathlib.Path, signals: Signals) -> tuple[Task, Session]:
+def prepare(
+    config: Config, workdir: pathlib.Path, signals: Signals, store: Store | None = None
+) -> tuple[Task, Session]:
     """Checks the config against itself, the data and the devices; nothing is written yet."""
     check_folder(workdir)
     family, mesh = FAMILIES[config.family], meshes.create()
@@ -140,7 +143,7 @@ def prepare(config: Config, workdir: pathlib.Path, signals: Signals) -> tuple[Ta
     task = Task(config, family, inputs, data, space, Budget.create(config.budget))
     check_data(task)
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
-    return task, Session(workdir, mesh, signals, progress)
+    return task, Session(workdir, mesh, signals, progress, store)
 
 
 def check_batches(config: Config) -> None:
@@ -207,15 +210,22 @@ def work(config: Config, data: datasets.Data) -> dict[str, float]:
     def training(recipe: Recipe, images: int) -> float:
         return recipe.steps(images) * recipe.batch_size
 
-    iterations, evolve = config.explore.iterations, config.evolve
-    pairs = 2 * config.explore.pairs * len(config.dimensions)
     search, retrain = len(data.search) * SCORING, training(config.retrain, len(data.everything))
-    phases = dict.fromkeys(
-        (f'supernet_{t}' for t in range(iterations + 1)),
-        training(config.supernet, len(data.train)),
-    )
-    phases |= dict.fromkeys((f'explore_{t}' for t in range(iterations)), pairs * search)
-    phases |= {'evolve': evolve.population * evolve.generations * search}
+    pairs = 2 * config.explore.pairs * len(config.dimensions)
+    move, iterations, scored = {
+        's4': ('explore', config.explore.iterations, pairs),
+        's3': ('s3', config.s3.iterations, config.s3.samples),
+    }.get(config.search.kind, ('', 0, 0))
+    phases: dict[str, float] = {}
+    if config.search.kind not in ('largest', 'stock'):
+        supernets = (f'supernet_{t}' for t in range(iterations + 1))
+        phases |= dict.fromkeys(supernets, training(config.supernet, len(data.train)))
+        phases |= dict.fromkeys((f'{move}_{t}' for t in range(iterations)), scored * search)
+        evolution = config.evolve.population * config.evolve.generations * search
+        phases |= {'evolve': evolution}
+        if config.search.each_space:
+            phases |= {f'evolve_{t}': evolution for t in range(iterations)}
+            phases |= {f'retrain_{t}': retrain for t in range(iterations)}
     phases |= {'retrain': retrain, 'baseline': retrain}
     return phases | {'test': 2 * data.facts['test'] * SCORING}
 

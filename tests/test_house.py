@@ -7,8 +7,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['main', 'count', 'predict'],
+    ['main', 'count', 'predict', 'compare'],
     ['pipeline', 'predictor'],
+    ['phases', 'spending'],
     ['run'],
     ['config', 'config_file', 'report'],
     ['training'],

@@ -65,12 +65,28 @@ class Reference:
 
 
 @dataclasses.dataclass(frozen=True)
+class Spent:
+    """The work of a search: images trained on in supernets, and images scored.
+
+    A subnet scored on the whole search split counts as that many images. The shares (0…1) are those
+    of architectures over the budget.
+    """
+
+    trained: int
+    trained_over: float
+    scored: int
+    scored_over: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
     """The outcome of a run, and the facts that it depends on.
 
     `data` holds the facts of the data, `encoder` those of a frozen encoder (none: None or empty);
     `search_accuracy` and `choices` are the winner's in the evolution, and `evolution` says why the
-    evolution ended.
+    evolution ended: None where `method` has none. `backtracks` is S3's number of spaces that were
+    given up; `spaces` has the models of further spaces that were visited; `spent` what the search
+    cost.
     """
 
     family: str
@@ -81,10 +97,14 @@ class Result:
     trajectory: tuple[Visited, ...]
     winner: Model
     baseline: Model
-    search_accuracy: float
+    search_accuracy: float | None
     choices: Choices
     references: dict[str, Reference]
-    evolution: str
+    evolution: str | None
+    method: str
+    backtracks: int | None
+    spaces: dict[str, Model]
+    spent: Spent
 
     def to_json(self) -> dict[str, Any]:
         found = {'search_accuracy': self.search_accuracy, 'choices': self.choices}
@@ -99,6 +119,10 @@ class Result:
             'baseline': self.baseline.to_json(),
             'references': {name: r.to_json() for name, r in self.references.items()},
             'evolution': self.evolution,
+            'method': self.method,
+            'backtracks': self.backtracks,
+            'spaces': {name: model.to_json() for name, model in self.spaces.items()},
+            'spent': dataclasses.asdict(self.spent),
         }
 
     @classmethod
@@ -116,4 +140,8 @@ class Result:
             choices=choices_from_json(row['winner']['choices']),
             references={name: Reference.from_json(r) for name, r in row['references'].items()},
             evolution=row['evolution'],
+            method=row['method'],
+            backtracks=row['backtracks'],
+            spaces={name: Model.from_json(model) for name, model in row['spaces'].items()},
+            spent=Spent(**row['spent']),
         )

@@ -1,8 +1,10 @@
 """Intervals of accuracies, and the moving average of a curve."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 
 
 def wilson(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
@@ -25,6 +27,24 @@ def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float
     low = p - q - math.hypot(p - p_low, q_high - q)
     high = p - q + math.hypot(p_high - p, q - q_low)
     return low, p - q, high
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and half its 95% interval by Student's t; None of fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return float(np.mean(values)), None
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    return float(np.mean(values)), error * float(scipy.stats.t.ppf(0.975, n - 1))
+
+
+def mcnemar(one: int, other: int) -> float:
+    """The two-sided p-value of McNemar's exact test.
+
+    `one` counts the images that only the first model got right, `other` those that only the second
+    did.
+    """
+    return float(scipy.stats.binomtest(one, one + other).pvalue) if one + other else 1.0
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:

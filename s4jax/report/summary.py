@@ -15,19 +15,21 @@ Rows = list[tuple[str, str]]
 def summary(workdir: pathlib.Path, result: Result) -> str:
     """What a person wants to know at the end, in some lines of text."""
     blank = [('', '')]
-    facts = f'{result.family} on {result.data["name"]}, seed {result.seed}'
+    facts = f'{result.family} on {result.data["name"]}, {result.method}, seed {result.seed}'
     rows = [('budget', f'{result.budget}   ({facts})')]
     if result.encoder:
         rows += [('encoder', encoder(result.encoder))]
     rows += blank + spaces(result) + blank
-    rows += [
-        (
-            'evolution',
-            f'best of the supernet: {result.search_accuracy:.2%} of the search split; '
-            f'ended after {result.evolution}',
-        )
-    ]
-    rows += blank + models(result)
+    if result.evolution:
+        rows += [
+            (
+                'evolution',
+                f'best of the supernet: {result.search_accuracy:.2%} of the search split; '
+                f'ended after {result.evolution}',
+            ),
+            *blank,
+        ]
+    rows += models(result)
     rows += [(name, reference(model)) for name, model in result.references.items()]
     files = (
         'report.html (page), result.json, architecture.json, trajectory.json, '
@@ -60,6 +62,8 @@ def reason(visited: Visited, t: int) -> str:
     )
     if t == 0:
         return f'moved before training, to fit the budget: {moves}' if moves else 'as given'
+    if visited.cosine is None:
+        return f'moved {moves}: as the lines of S3 ask for'
     return (
         f'moved {moves}: the legal neighbour closest to the accuracy gradient '
         f'(cosine {visited.cosine:.2f})'
@@ -70,7 +74,11 @@ def models(result: Result) -> Rows:
     """Test accuracy, exact costs and searched sizes of the winner and of the hand-made model."""
     searched = {parse_name(name)[0] for name in result.choices} | {'depths'}
     rows = []
-    for name, model in (('winner', result.winner), ('hand-made', result.baseline)):
+    for name, model in (
+        ('winner', result.winner),
+        *result.spaces.items(),
+        ('hand-made', result.baseline),
+    ):
         costs = ', '.join(f'{value:,.0f} {cost}' for cost, value in model.costs.items())
         rows += [
             (name, f'test accuracy {tested(model)}, {costs}'),

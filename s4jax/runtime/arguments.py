@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from s4jax.errors import UsageError
@@ -76,6 +76,25 @@ class Parser(argparse.ArgumentParser):
         """All long flags, also those of the commands."""
         own = {flag for flag in self._option_string_actions if flag.startswith('--')}
         return own.union(*(command._flags() for command in self.commands.values()))
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The flags, and the overrides of config keys as (key, text)."""
+    flags, overrides, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith('--config.'):
+            flags.append(argument)
+            continue
+        key, equals, text = argument.removeprefix('--config.').partition('=')
+        if not equals:
+            if not rest or rest[0].startswith('--'):
+                raise UsageError(f'{argument} needs a value: {argument}=VALUE')
+            text = rest.pop(0)
+        if not all(key.split('.')):
+            raise UsageError(f'{argument}: a key is written as in --config.evolve.population=20')
+        overrides.append((key, text))
+    return flags, overrides
 
 
 def read_flags(section: type[S], values: Mapping[str, Any]) -> S:

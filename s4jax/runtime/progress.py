@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import tqdm
 
+from s4jax.runtime.files import Lines
+
 SCORING = 1 / 3  # the work of scoring an image, measured in training steps of an image
 FORMAT = '{desc} {percentage:3.0f}%  {rate_fmt}  phase: {elapsed}, {remaining} left{postfix}'
 
@@ -45,7 +47,7 @@ class Progress:
             seconds, work = time.monotonic() - self._began, self._done - self._first
             self._work, self._seconds = self._work + work, self._seconds + seconds
             if self.shown:
-                self._write({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
+                self.write({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
 
     def _new_bar(self, name: str) -> tqdm.tqdm:
         return tqdm.tqdm(
@@ -61,7 +63,14 @@ class Progress:
             bar_format=FORMAT,
         )
 
-    def _write(self, row: Mapping[str, object]) -> None:
+    def seconds(self, name: str) -> float:
+        """How long a phase has taken so far, in all sessions of the run."""
+        known = Lines(self.workdir / 'timing.jsonl').rows
+        running = time.monotonic() - self._began if name == self.running else 0.0
+        return running + sum(row['seconds'] for row in known if row['phase'] == name)
+
+    def write(self, row: Mapping[str, object]) -> None:
+        """Adds a row to `timing.jsonl`."""
         path = self.workdir / 'timing.jsonl'
         with contextlib.suppress(OSError), path.open('a') as file:  # the disk may be full
             file.write(json.dumps(row) + '\n')

@@ -12,6 +12,7 @@ from s4jax.runtime import files
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.progress import Progress
 from s4jax.runtime.signals import Signals
+from s4jax.runtime.store import Store
 
 
 class Outcome(Protocol):
@@ -25,12 +26,16 @@ T = TypeVar('T', bound=Outcome)
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """The folder of a run, its devices, the signals that may end it, its line of progress."""
+    """The folder of a run, its devices, the signals that may end it, its line of progress.
+
+    `store` holds finished trainings that several runs have in common, where there is one.
+    """
 
     workdir: pathlib.Path
     mesh: jax.sharding.Mesh
     signals: Signals
     progress: Progress
+    store: Store | None = None
 
     def phase(
         self, name: str, compute: Callable[[], T], from_json: Callable[[dict[str, Any]], T]
@@ -44,6 +49,26 @@ class Session:
     def _timed(self, name: str, compute: Callable[[], Outcome]) -> dict[str, Any]:
         with self.progress.phase(name):
             return compute().to_json()
+
+    def shared(
+        self,
+        name: str,
+        work: dict[str, Any],
+        compute: Callable[[], T],
+        from_json: Callable[[dict[str, Any]], T],
+    ) -> T:
+        """The outcome of a training from the store where it is there, else computed and kept."""
+        assert self.store is not None
+        kept = self.store.take(work, name, self.workdir)
+        if kept is not None:
+            self.progress.write({'phase': name, 'seconds': kept['seconds'], 'shared': True})
+            return from_json(kept['outcome'])
+        outcome = compute()
+        seconds = round(self.progress.seconds(name), 2)
+        self.store.keep(
+            work, name, self.workdir, {'outcome': outcome.to_json(), 'seconds': seconds}
+        )
+        return outcome
 
     def finished(self) -> set[str]:
         """The names of the finished phases."""

@@ -165,14 +165,20 @@ def fit_lines(qualities: Sequence[Quality]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def quanta(space: SearchSpace, settings: S3Settings) -> tuple[float, ...]:
-    """The quantum of each dimension. Raises UsageError: to be called before any training."""
-    given, count = settings.quantum, len(space.dimensions)
-    if len(given) not in (1, count):
+def check_quanta(settings: S3Settings, names: Sequence[str]) -> None:
+    """Raises where the quanta are not one for all dimensions, nor one for each."""
+    given = settings.quantum
+    if len(given) not in (1, len(names)):
         raise UsageError(
-            f's3.quantum={given} has {len(given)} numbers; write one for all dimensions, or one '
-            f'for each of {", ".join(space.names)}'
+            f'config.s3.quantum={given} has {len(given)} numbers; write one for all dimensions, or '
+            f'one for each of {", ".join(names)}'
         )
+
+
+def quanta(space: SearchSpace, settings: S3Settings) -> tuple[float, ...]:
+    """The quantum of each dimension."""
+    check_quanta(settings, space.names)
+    given, count = settings.quantum, len(space.dimensions)
     return given if len(given) == count else given * count
 
 

@@ -1,7 +1,7 @@
 """The space to train first: the one given where it fits the budget, else the nearest that does."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from s4jax.errors import UsageError
 from s4jax.search import additive
 from s4jax.search.budget import Budget
 from s4jax.search.neighbours import Size
-from s4jax.search.space import Gamma, SearchSpace
+from s4jax.search.space import Choices, Gamma, SearchSpace
 
 Policy = Literal['project', 'move', 'error']  # where the largest model of the space does not fit
 
@@ -51,6 +51,21 @@ def start(
         return space, still
     gamma = _nearest(space, budget, size, lowest)
     return space.moved(gamma), gamma
+
+
+def begin(
+    space: SearchSpace, budget: Budget, cost: Callable[[Choices], Mapping[str, float]]
+) -> None:
+    """Raises where no architecture of the space fits, for methods that search it as it is given.
+
+    No cost falls where a dimension grows, so the smallest architecture tells.
+    """
+    least = cost(space.smallest())
+    if not budget.fits(least):
+        raise UsageError(
+            'no architecture of config.space fits the budget: the smallest has '
+            f'{budget.beside(least)}; raise the budget, or lower the bounds of the space'
+        )
 
 
 def _lowest(space: SearchSpace) -> Gamma:

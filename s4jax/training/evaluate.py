@@ -22,6 +22,7 @@ from s4jax.search.space import Architecture
 from s4jax.settings import Int, Section
 
 Count = Callable[..., jax.Array]
+WRONG, RIGHT, PADDING = 0, 1, 2  # what a model makes of an image
 
 
 class EvaluateSettings(Section):
@@ -50,6 +51,28 @@ def make_counter(
 
     counted = jax.vmap(count, (None, 0, None)) if many else count
     return jax.jit(counted, out_shardings=meshes.replicated(mesh))
+
+
+def make_judge(
+    model: nn.Module, inputs: Callable[[Any], Any], mesh: jax.sharding.Mesh
+) -> Callable[..., jax.Array]:
+    """The compiled `judge(variables, sizes, batch) -> int8 (B,)` of every image of a batch.
+
+    RIGHT, WRONG, or PADDING of the last batch.
+    """
+
+    def judge(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
+        logits: Any = model.apply(variables, inputs(batch), sizes)
+        verdict = jnp.where(jnp.argmax(logits, -1) == batch['labels'], RIGHT, WRONG)
+        return jnp.where(batch['real'], verdict, PADDING).astype(jnp.int8)
+
+    return jax.jit(judge, out_shardings=meshes.replicated(mesh))
+
+
+def wrong(verdicts: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """The positions of the wrong images, from the verdicts of all batches in order."""
+    together = np.concatenate(verdicts)
+    return tuple(np.flatnonzero(together[together != PADDING] == WRONG).tolist())
 
 
 def watched(batches: Iterable[Any], signals: Signals) -> Iterator[Any]:

@@ -4,17 +4,24 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from s4jax.search.space import Architecture, SearchSpace
 from s4jax.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a training phase writes down: what was trained, how, and a digest of the weights."""
+    """What a training phase writes down: what was trained, how, and a digest of the weights.
+
+    `images` were trained on, and of them the share `over_budget` (0…1) with an architecture that is
+    over the budget.
+    """
 
     architecture: dict[str, Any]
     execution: str
     steps: int
     digest: str
+    images: int
+    over_budget: float
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -41,7 +48,7 @@ class Training:
 
     `execution` is 'masked', 'sliced' or 'fixed'; `split` holds the images; `sizes(attempt, i)` and
     `describe(attempt, i)` are as in `training.fit.Steps`; `parent` is the supernet that the weights
-    are inherited from.
+    are inherited from. `drawn(i)` is the architecture of step i, and `space` that of a supernet.
     """
 
     name: str
@@ -51,4 +58,6 @@ class Training:
     split: Any
     sizes: Callable[[int, int], Any]
     describe: Callable[[int, int], str]
+    drawn: Callable[[int], Architecture]
     parent: Trained | None = None
+    space: SearchSpace | None = None

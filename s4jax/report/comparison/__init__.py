@@ -1,0 +1,1 @@
+"""Search methods compared: from finished runs to tables and files."""
