@@ -11,7 +11,7 @@ from PIL import Image
 from runs import config, run
 
 import s4jax
-from s4jax import pipeline
+from s4jax import phases
 from s4jax import run as runs
 from s4jax.data.sources import digits
 from s4jax.errors import UsageError
@@ -77,14 +77,15 @@ def test_statistics_and_encoders_come_back_too(name, tmp_path):
     changes = dict(retrain__epochs=1, retrain__warmup_epochs=0, budget__params=1e6)
     task, session = runs.prepare(config(name, **changes), tmp_path / 'run', Signals())
     runs.claim(task, session.workdir)
-    models = [
-        pipeline.fit_alone(task, session, phase, task.baseline) for phase in ('retrain', 'baseline')
-    ]
-    tested = pipeline.test_models(task, session, *models)
-    write_json(session.workdir / 'result.json', tested.to_json())
+    models = {
+        name: phases.fit_alone(task, session, phase, task.baseline)
+        for name, phase in (('winner', 'retrain'), ('baseline', 'baseline'))
+    }
+    tested = phases.test_models(task, session, models)
+    write_json(session.workdir / 'result.json', tested.to_json()['models'])
     predictor = s4jax.load(session.workdir)
-    assert set(predictor.variables) == set(models[0].load())
-    assert correct(predictor, session.workdir) == tested.winner.correct > 400 / 10
+    assert set(predictor.variables) == set(models['winner'].load())
+    assert correct(predictor, session.workdir) == tested.models['winner'].correct > 400 / 10
 
 
 def test_other_weights_of_the_encoder_are_refused(copy):

@@ -9,7 +9,7 @@ import pytest
 
 from s4jax import report
 from s4jax.models import vit
-from s4jax.report.result import Model, Result
+from s4jax.report.result import Model, Result, Spent
 from s4jax.runtime.files import read_json, write_json, write_text
 from s4jax.search import evolve, explore
 from s4jax.search.budget import Budget
@@ -127,6 +127,10 @@ def make_run(workdir, limits):
         choices=found.best.choices,
         references={},
         evolution=found.stopped,
+        method='s4',
+        backtracks=None,
+        spaces={},
+        spent=Spent(9_000, 0.0, 48_000, 0.0),
     )
     return result, report.finish(workdir, result)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from s4jax.report.result import Model, Reference, Result
+from s4jax.report.result import Model, Reference, Result, Spent
 from s4jax.report.summary import summary
 from s4jax.search.budget import Budget
 from s4jax.search.explore import Visited
@@ -46,9 +46,13 @@ RESULT = Result(
     choices={'embed_dim': 40, 'depth': 3, 'num_heads': (1, 3, 3), 'mlp_ratio': (3, 4, 3)},
     references={},
     evolution='8 generations',
+    method='s4',
+    backtracks=None,
+    spaces={},
+    spent=Spent(9_000, 0.0, 48_000, 0.0),
 )
 TEXT = """\
-budget     params 60k   (vit on digits, seed 0)
+budget     params 60k   (vit on digits, s4, seed 0)
 
 space A0   depth 2..4, embed_dim 16..32, mlp_ratio 2..4, num_heads 2..4
                largest 55.79k params; as given
