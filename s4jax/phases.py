@@ -165,7 +165,8 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
     )
     batches = functools.partial(task.search_batches, supernet.arch, session)
     images, chunk = len(task.data.search), task.config.evaluate.architectures
-    return evaluate.make_score(subnets, batches, images, chunk, session)
+    kind = task.config.evaluate.score
+    return evaluate.make_score(subnets, batches, images, chunk, session, kind)
 
 
 def counter(task: Task, session: Session, trained: Trained, many: bool) -> evaluate.Count:

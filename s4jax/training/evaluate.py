@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -23,22 +24,30 @@ from s4jax.settings import Int, Section
 
 Count = Callable[..., jax.Array]
 WRONG, RIGHT, PADDING = 0, 1, 2  # what a model makes of an image
+NAT, LOWEST = 256, -16  # units of a log-likelihood, and its lower bound in nats
 
 
 class EvaluateSettings(Section):
-    """How held-out images are scored; it changes no accuracy, only memory and time."""
+    """How held-out images are scored. The sizes change memory and time alone."""
 
     batch_size: Int = Field(512, ge=1, le=1_000_000, description='images scored at once')
     architectures: Int = Field(
         4, ge=1, le=10_000, description='subnets scored at once, in one program'
+    )
+    score: Literal['accuracy', 'likelihood'] = Field(
+        'accuracy',
+        description='what a subnet is judged by: its share of correct images, or the geometric '
+        'mean of the probabilities that it gives to the true classes',
     )
 
 
 def make_counter(
     model: nn.Module, inputs: Callable[[Any], Any], many: bool, mesh: jax.sharding.Mesh
 ) -> Count:
-    """The compiled `count(variables, sizes, batch) -> number of correct images`.
+    """The compiled `count(variables, sizes, batch) -> int32 (2,)`.
 
+    The first number counts the correct images; the second is the sum of the log-likelihoods of the
+    true classes, each in whole units of 1 / NAT, and of an image at least LOWEST nats.
     `inputs(batch)` gives the model's inputs; `batch` holds labels (B,) and `real` (B,), False for
     the padding of the last batch. With `many`, `sizes` has a leading axis of architectures that
     run at once, masked, over shared weights (`vmap`); the counts have it too.
@@ -47,7 +56,11 @@ def make_counter(
     def count(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
         logits: Any = model.apply(variables, inputs(batch), sizes)
         correct = jnp.argmax(logits, -1) == batch['labels']
-        return jnp.sum(correct & batch['real'], dtype=jnp.int32)
+        odds = jax.nn.log_softmax(logits.astype(jnp.float32))
+        chosen = jnp.take_along_axis(odds, batch['labels'][:, None], -1)[:, 0]
+        units = jnp.round(NAT * jnp.maximum(chosen, LOWEST)).astype(jnp.int32)
+        both = jnp.stack([correct.astype(jnp.int32), units], -1)
+        return jnp.sum(both * batch['real'][:, None], 0, dtype=jnp.int32)
 
     counted = jax.vmap(count, (None, 0, None)) if many else count
     return jax.jit(counted, out_shardings=meshes.replicated(mesh))
@@ -84,7 +97,7 @@ def watched(batches: Iterable[Any], signals: Signals) -> Iterator[Any]:
 
 
 def correct(count: Callable[[Any], Any], batches: Iterable[Any], signals: Signals) -> Any:
-    """The sum of `count(batch)`, a tree of numbers of correct images, over all batches.
+    """The sum of `count(batch)`, a tree of whole numbers, over all batches.
 
     Counts are whole numbers, so that their order cannot change a ranking.
     """
@@ -100,7 +113,7 @@ class Subnets:
     """A trained supernet as `make_score` needs it.
 
     `load()` gives its variables, `digest` identifies them, `sizes(architecture)` are a subnet's
-    masked sizes, and `count(variables, sizes, batch)` counts the correct images of many subnets.
+    masked sizes, and `count(variables, sizes, batch)` are the counts (K, 2) of many subnets.
     """
 
     digest: str
@@ -115,21 +128,28 @@ def make_score(
     images: int,
     chunk: int,
     session: Session,
+    kind: Literal['accuracy', 'likelihood'] = 'accuracy',
 ) -> Score:
-    """`score(architectures) -> accuracies` of subnets on the `images` images of `batches()`.
+    """`score(architectures) -> values` (0…1) of subnets on the `images` images of `batches()`.
 
-    Each is evaluated once and written to the journal, by the supernet's digest and the
+    The value is the accuracy, or the geometric mean of the probabilities of the true classes; the
+    journal has both. Each is evaluated once and written to the journal, by the supernet's digest and the
     architecture. Architectures run in fixed chunks of `chunk`, the last one padded, so that one
     program serves all. Variables and batches are loaded when they are first needed.
     """
     journal = Lines(session.workdir / 'journal.jsonl')
     known = {
-        (row['supernet'], json.dumps(row['architecture'])): row['correct'] for row in journal.rows
+        (row['supernet'], json.dumps(row['architecture'])): (row['correct'], row['units'])
+        for row in journal.rows
     }
+
+    def value(correct: int, units: int) -> float:
+        return correct / images if kind == 'accuracy' else math.exp(units / NAT / images)
+
     load = functools.cache(lambda: (subnets.load(), batches()))
 
     def count(part: list[Architecture]) -> np.ndarray:
-        """The correct images of each architecture of a chunk, and of the last one again."""
+        """The counts of each architecture of a chunk, and of the last one again."""
         each = [subnets.sizes(arch) for arch in [*part, *part[-1:] * (chunk - len(part))]]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
         variables, found = load()
@@ -145,20 +165,21 @@ def make_score(
         scored += len(architectures) - len(missing)
         for start in range(0, len(missing), chunk):
             part = missing[start : start + chunk]
-            for arch, number in zip(part, count(part)):
-                known[keys[arch]] = int(number)
+            for arch, numbers in zip(part, count(part)):
+                known[keys[arch]] = (int(numbers[0]), int(numbers[1]))
             journal.append(
                 *(
                     {
                         'supernet': subnets.digest,
                         'architecture': arch.to_json(),
-                        'correct': known[keys[arch]],
+                        'correct': known[keys[arch]][0],
+                        'units': known[keys[arch]][1],
                     }
                     for arch in part
                 )
             )
             scored += len(part)
             session.progress.advance(scored * images * SCORING)
-        return np.array([known[keys[arch]] / images for arch in architectures])
+        return np.array([value(*known[keys[arch]]) for arch in architectures])
 
     return score

@@ -31,6 +31,10 @@ def test_layout(result):
         'baseline',
         'references',
         'evolution',
+        'method',
+        'backtracks',
+        'spaces',
+        'spent',
     ]
     tested = ['correct', 'images', 'accuracy', 'architecture', 'costs']
     assert list(row['winner']) == [*tested, 'search_accuracy', 'choices']

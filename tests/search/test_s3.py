@@ -177,7 +177,9 @@ def test_each_dimension_may_have_its_own_quantum():
     space = SearchSpace((Dimension('a', 50, 60, 1), Dimension('b', 50, 60, 1)), ((1, None),))
     assert s3.move(space, (0.1, 0.1), S3Settings(quantum=(0.05, 0.02))).gamma == (-2, -5)
     assert s3.move(space, (0.1, 0.1), S3Settings(quantum=0.05 * np.ones(1))).gamma == (-2, -2)
-    with pytest.raises(UsageError, match=r'^s3\.quantum=\(0\.1, 0\.1, 0\.1\) [^\n]* of a, b$'):
+    with pytest.raises(
+        UsageError, match=r'^config\.s3\.quantum=\(0\.1, 0\.1, 0\.1\) [^\n]* of a, b$'
+    ):
         s3.quanta(space, S3Settings(quantum=(0.1, 0.1, 0.1)))
 
 

@@ -41,6 +41,45 @@ def expected(weight, found, sizes):
     return total
 
 
+def likelihoods(weight, found, sizes):
+    """The log-likelihood of every real image, in float64."""
+    for batch in found:
+        logits = (batch['inputs'] * (np.arange(6) < sizes)).astype(np.float64) @ weight
+        chosen = logits[np.arange(len(logits)), batch['labels']]
+        yield from (chosen - np.log(np.exp(logits).sum(-1)))[batch['real']]
+
+
+def units(weight, found, sizes):
+    return sum(round(256 * max(nats, -16)) for nats in likelihoods(weight, found, sizes))
+
+
+def test_a_likelihood_is_the_geometric_mean_of_the_probabilities(case, tmp_path):
+    weight, found = case
+    weight = 8 * weight  # some images are below the lower bound of 16 nats
+    place = mesh.create()
+    count = evaluate.make_counter(Linear, lambda batch: batch['inputs'], True, place)
+    session = Session(tmp_path, place, Signals(), Progress(tmp_path, {}, shown=False))
+    subnets = evaluate.Subnets('one', lambda: weight, lambda a: np.int32(a.embed_dim), count)
+    score = evaluate.make_score(subnets, lambda: found, 50, 4, session, 'likelihood')
+    wanted = [arch(n) for n in (1, 4, 6)]
+    each = [list(likelihoods(weight, found, n)) for n in (1, 4, 6)]
+    assert min(map(min, each)) < -16
+    means = [np.exp(np.mean(np.maximum(nats, -16))) for nats in each]
+    with session.progress.phase('evolve'):
+        np.testing.assert_allclose(score(wanted), means, rtol=1 / 256)
+    accuracy = evaluate.make_score(subnets, lambda: found, 50, 4, session)
+    wanted_accuracy = [expected(weight, found, n) / 50 for n in (1, 4, 6)]
+    assert accuracy(wanted).tolist() == wanted_accuracy  # of the same journal
+
+
+def test_verdicts_leave_out_the_padding_and_keep_the_order(case):
+    weight, found = case
+    judge = evaluate.make_judge(Linear, lambda batch: batch['inputs'], mesh.create())
+    wrong = evaluate.wrong([np.asarray(judge(weight, 6, batch)) for batch in found])
+    right = np.concatenate([np.argmax(b['inputs'] @ weight, -1) == b['labels'] for b in found])
+    assert list(wrong) == np.flatnonzero(~right[:50]).tolist() and 0 < len(wrong) < 50
+
+
 @pytest.fixture
 def case():
     rng = np.random.default_rng(0)
@@ -56,10 +95,12 @@ def test_one_and_many_count_the_same_as_numpy(case):
     )
     sizes = np.array([1, 3, 6])
     total = evaluate.correct(lambda batch: many(weight, sizes, batch), found, Signals())
-    assert total.tolist() == [expected(weight, found, n) for n in sizes]
+    assert total[:, 0].tolist() == [expected(weight, found, n) for n in sizes]
+    assert total[:, 1].tolist() == [units(weight, found, n) for n in sizes]
     assert total.dtype == np.int64
     for n in sizes:
-        assert sum(int(one(weight, n, batch)) for batch in found) == expected(weight, found, n)
+        correct = sum(int(one(weight, n, batch)[0]) for batch in found)
+        assert correct == expected(weight, found, n)
 
 
 def test_a_signal_ends_the_pass(case):
