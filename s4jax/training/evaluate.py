@@ -132,9 +132,9 @@ def make_score(
 ) -> Score:
     """`score(architectures) -> values` (0…1) of subnets on the `images` images of `batches()`.
 
-    The value is the accuracy, or the geometric mean of the probabilities of the true classes; the
-    journal has both. Each is evaluated once and written to the journal, by the supernet's digest and the
-    architecture. Architectures run in fixed chunks of `chunk`, the last one padded, so that one
+    The value is the accuracy, or the geometric mean of the probabilities of the true classes. Each
+    subnet is evaluated once and written to the journal, by the supernet's digest and the
+    architecture, with both counts. Architectures run in fixed chunks of `chunk`, the last one padded, so that one
     program serves all. Variables and batches are loaded when they are first needed.
     """
     journal = Lines(session.workdir / 'journal.jsonl')
