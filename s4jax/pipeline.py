@@ -40,6 +40,7 @@ def run(config: Config, workdir: pathlib.Path, signals: Signals) -> str:
     task, session = prepare(config, workdir, signals)
     space, moved = start(task.space, task.budget, task.size, config.explore.infeasible_start)
     claim(task, workdir)
+    session.begin()
     trajectory = [Visited(space, task.size(space), moved)]
 
     supernet = fit_supernet(task, session, 'supernet_0', space)

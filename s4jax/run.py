@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from s4jax import data as datasets
+from s4jax import report
 from s4jax.config import Config
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
@@ -140,7 +141,8 @@ def prepare(config: Config, workdir: pathlib.Path, signals: Signals) -> tuple[Ta
     task = Task(config, family, inputs, data, space, Budget.create(config.budget))
     check_data(task)
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
-    return task, Session(workdir, mesh, signals, progress)
+    renew = functools.partial(report.renew, workdir, progress.warn)
+    return task, Session(workdir, mesh, signals, progress, renew)
 
 
 def check_batches(config: Config) -> None:

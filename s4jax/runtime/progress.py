@@ -44,8 +44,7 @@ class Progress:
             self.running = ''
             seconds, work = time.monotonic() - self._began, self._done - self._first
             self._work, self._seconds = self._work + work, self._seconds + seconds
-            if self.shown:
-                self._write({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
+            self.note({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
 
     def _new_bar(self, name: str) -> tqdm.tqdm:
         return tqdm.tqdm(
@@ -61,7 +60,10 @@ class Progress:
             bar_format=FORMAT,
         )
 
-    def _write(self, row: Mapping[str, object]) -> None:
+    def note(self, row: Mapping[str, object]) -> None:
+        """Adds a row to `timing.jsonl`."""
+        if not self.shown:
+            return
         path = self.workdir / 'timing.jsonl'
         with contextlib.suppress(OSError), path.open('a') as file:  # the disk may be full
             file.write(json.dumps(row) + '\n')
