@@ -57,6 +57,7 @@ def run(config: Config, workdir: pathlib.Path, signals: Signals, store: Store | 
     searched = task if config.search.constrained else dataclasses.replace(task, budget=Budget(()))
     first = first_space(searched)
     claim(task, workdir)
+    session.begin()
     found = METHODS[config.search.kind](searched, session, first)
     models = {'winner': fit_alone(task, session, 'retrain', found.architecture)}
     for t, arch in found.others.items():

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from s4jax import data as datasets
+from s4jax import report
 from s4jax.config import Config
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
@@ -143,7 +144,8 @@ def prepare(
     task = Task(config, family, inputs, data, space, Budget.create(config.budget))
     check_data(task)
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
-    return task, Session(workdir, mesh, signals, progress, store)
+    renew = functools.partial(report.renew, workdir, progress.warn)
+    return task, Session(workdir, mesh, signals, progress, renew, store)
 
 
 def check_batches(config: Config) -> None:

@@ -5,9 +5,10 @@ of colour vision can tell the colours apart (Okabe and Ito; viridis).
 """
 
 import contextlib
+import html
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -57,6 +58,8 @@ STYLE = {
 }
 DROPPED = dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))  # they differ from run to run
 Color = str | tuple[float, float, float, float]
+# what a browser says of each point of an artist when it is pointed at, by the artist's gid
+Titles = Mapping[str, Sequence[str]]
 
 
 @contextlib.contextmanager
@@ -67,23 +70,49 @@ def style() -> Iterator[None]:
 
 
 def panel(
-    draw: Callable[..., None], *args: Any, width: float = 3.5, height: float = 2.4, **kwargs: Any
+    draw: Callable[..., None],
+    *args: Any,
+    width: float = 3.5,
+    height: float = 2.4,
+    titles: Titles | None = None,
+    **kwargs: Any,
 ) -> str:
     """One small figure as SVG, drawn by `draw(axes, *args, **kwargs)`; sizes in inches."""
     figure = Figure((width, height))
     draw(figure.add_subplot(), *args, **kwargs)
-    return svg(figure)
+    return svg(figure, titles)
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: Figure, titles: Titles | None = None) -> str:
     """An <svg> for a page: its text is text in the page's font; it is as wide as its container."""
     out = io.StringIO()
     figure.savefig(out, format='svg', transparent=True, metadata=DROPPED)
     text = out.getvalue()[out.getvalue().index('<svg') :]
     text = re.sub(r'<metadata>.*?</metadata>\s*', '', text, flags=re.DOTALL)
+    for gid, names in (titles or {}).items():
+        text = entitled(text, gid, names)
     text = re.sub(r'<g id="[^"]*"', '<g', text)  # every figure would have its own figure_1, axes_1
     text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
     return re.sub(r"'DejaVu Sans'(, '[^']*')*, sans-serif", 'system-ui, sans-serif', text)
+
+
+def entitled(text: str, gid: str, titles: Sequence[str]) -> str:
+    """An SVG in which each point of the artist `gid`, in their order, has a title."""
+    start = text.index(f'<g id="{gid}"')
+    left = iter(titles)
+
+    def point(found: re.Match[str]) -> str:
+        title = None if found[0].startswith('<defs') else next(left, None)
+        return (
+            found[0] if title is None else f'<g><title>{html.escape(title)}</title>{found[0]}</g>'
+        )
+
+    # a point is drawn by one element; what stands in <defs> is only its shape
+    points = r'<defs>.*?</defs>|<(?:use|path)\b[^>]*/>'
+    result = text[:start] + re.sub(points, point, text[start:], flags=re.DOTALL)
+    if next(left, None) is not None:
+        raise ValueError(f'{gid} has fewer points than titles')
+    return result
 
 
 def png(figure: Figure) -> bytes:

@@ -24,8 +24,15 @@ def join(parts: Iterable[object], between: str = '') -> Html:
     )
 
 
-def section(title: str, *content: object) -> Html:
-    return tag('section', tag('h2', title), *content)
+def section(title: str, *content: object, class_: str = '') -> Html:
+    """A part of the page; the class `own` marks what no other run shares, as times and paths."""
+    return tag('section', tag('h2', title), *content, **({'class_': class_} if class_ else {}))
+
+
+def defined(text: str) -> Html:
+    """A text in which the terms that it explains, *written so*, stand out."""
+    parts = text.split('*')
+    return join(tag('dfn', part) if k % 2 else part for k, part in enumerate(parts))
 
 
 def figure(caption: str, drawing: str, description: str) -> Html:

@@ -1,7 +1,8 @@
 """One HTML page of a run: its result, what it is compared with, and how the search moved.
 
-The page is one file that needs no network and no script. It holds no times, so the same run gives
-the same bytes. What a run has not done yet is left out.
+The page is one file that needs no network and no script. What a run has not done yet is left out.
+Only the sections of class `own` hold times and paths: without them, two runs of the same config
+give the same bytes.
 """
 
 import importlib.resources
@@ -17,10 +18,12 @@ from s4jax.report.sections.gradients import gradients
 from s4jax.report.sections.headline import headline
 from s4jax.report.sections.settings import settings
 from s4jax.report.sections.spaces import spaces
+from s4jax.report.sections.time import time
 from s4jax.report.sections.training import training
+from s4jax.report.sections.using import using
 from s4jax.runtime.files import write_bytes, write_text
 
-SECTIONS = (headline, architectures, spaces, gradients, training, evolution, settings)
+PARTS = (headline, using, architectures, spaces, gradients, training, evolution, time, settings)
 META = Html(
     '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 )
@@ -39,5 +42,5 @@ def page(run: Run) -> str:
     title = tag('title', f'{run.config["family"]} on {run.data["name"]}, {run.budget}')
     css = importlib.resources.files('s4jax.report').joinpath('style.css').read_text()
     head = join([META, title, tag('style', Html(css))])
-    body = tag('body', tag('main', join((part(run) for part in SECTIONS), '\n')))
+    body = tag('body', tag('main', join((part(run) for part in PARTS), '\n')))
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n{body}\n</html>\n'

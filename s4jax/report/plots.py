@@ -215,6 +215,7 @@ def draw_population(axes: Axes, cost: str, evolution: Evolution, limit: float | 
         s=14,
         alpha=0.85,
         linewidths=0,
+        gid='members',
     )
     axes.plot(
         best.costs[cost],
@@ -224,6 +225,7 @@ def draw_population(axes: Axes, cost: str, evolution: Evolution, limit: float | 
         markersize=14,
         markeredgecolor='white',
         label='winner',
+        gid='winner',
     )
     generations_bar(axes, norm)
     if limit is not None:
@@ -245,6 +247,30 @@ def generations_bar(axes: Axes, norm: Normalize) -> None:
     bar.update_ticks()
 
 
+def draw_scores(axes: Axes, accuracies: Sequence[np.ndarray]) -> None:
+    """The accuracies (n,) of the architectures scored in each space: dots, and a line at the mean.
+
+    The dots are spread in width, always in the same way.
+    """
+    for t, (values, color) in enumerate(zip(accuracies, colors(len(accuracies)))):
+        spread = np.arange(len(values)) * 0.618 % 1 - 0.5
+        axes.plot(
+            t + 0.5 * spread,
+            values,
+            '.',
+            color=color,
+            alpha=0.55,
+            markersize=4.5,
+            markeredgewidth=0,
+            gid=f'space_{t}',
+        )
+        axes.plot([t - 0.34, t + 0.34], [values.mean()] * 2, color=LIMIT, linewidth=1.6)
+    spaces_axis(axes, len(accuracies))
+    percent_axis(axes.yaxis)
+    axes.set_ylabel('accuracy on the search split')
+    axes.grid(axis='y', color=FAINT, linewidth=0.6)
+
+
 @dataclasses.dataclass(frozen=True)
 class Tested:
     """A tested model: its accuracy (0…1) with the 95% interval, and its colour."""
@@ -259,7 +285,8 @@ def draw_accuracies(axes: Axes, rows: Sequence[Tested]) -> None:
     """The test accuracy of every model with its 95% interval."""
     for place, row in enumerate(rows):
         axes.plot(row.interval, [place, place], color=row.color, linewidth=2)
-        axes.plot(row.accuracy, place, 'o', color=row.color, markersize=8)
+        gid = f'model_{place}'
+        axes.plot(row.accuracy, place, 'o', color=row.color, markersize=8, gid=gid)
         axes.annotate(
             row.name,
             (row.accuracy, place),

@@ -10,11 +10,13 @@ import numpy as np
 from s4jax.errors import UsageError
 from s4jax.models import FAMILIES
 from s4jax.report.result import Result
+from s4jax.report.scores import Scores, read_scores
+from s4jax.report.timing import Timing, read_timing
 from s4jax.runtime.files import read_json
 from s4jax.search.budget import Budget
 from s4jax.search.evolve import Evolution
 from s4jax.search.explore import Step, Visited
-from s4jax.search.space import Choices, Dimension, SearchSpace
+from s4jax.search.space import Choices, Dimension, SearchSpace, parse_name
 
 LAST_PHASES = ('evolve', 'retrain', 'baseline', 'test')
 
@@ -33,9 +35,10 @@ class Run:
 
     `config` is the resolved config and `data` the facts of the data, both as JSON; `losses` has the
     curve of every phase that trains, and `finished` the names of the finished phases, both in the
-    order of the method.
+    order of the method. `scores` has those of each space whose supernet scored something.
     """
 
+    workdir: pathlib.Path
     config: dict[str, Any]
     data: dict[str, Any]
     budget: Budget
@@ -45,6 +48,8 @@ class Run:
     losses: dict[str, Curve]
     result: Result | None
     finished: tuple[str, ...]
+    scores: tuple[Scores, ...]
+    timing: Timing
 
     @property
     def spaces(self) -> tuple[SearchSpace, ...]:
@@ -74,6 +79,11 @@ class Run:
         return self.evolution.best.choices if self.evolution else {}
 
     @property
+    def searched(self) -> set[str]:
+        """What an architecture calls the sizes that are searched."""
+        return {parse_name(name)[0] for name in self.config['space']} | {'depths'}
+
+    @property
     def used(self) -> dict[str, tuple[float, ...]]:
         """The winner's values in each dimension: one, or one per block."""
         return {
@@ -94,16 +104,20 @@ def read(workdir: pathlib.Path) -> Run:
     trajectory = read_json(workdir / 'trajectory.json')
     result = read_json(workdir / 'result.json')
     limits = ((name, limit) for name, limit in config['budget'].items() if limit is not None)
+    evolution = read_evolution(phases / 'evolve.json', config['family'])
     return Run(
+        workdir=workdir,
         config=config,
         data=known['data'],
         budget=Budget(tuple(limits)),
         trajectory=tuple(map(Visited.from_json, trajectory)) if trajectory else so_far(steps),
         steps=steps,
-        evolution=read_evolution(phases / 'evolve.json', config['family']),
+        evolution=evolution,
         losses=read_losses(workdir / 'metrics'),
         result=Result.from_json(result) if result else None,
         finished=tuple(finished),
+        scores=tuple(read_scores(workdir, known['data'].get('search', 0), evolution)),
+        timing=read_timing(workdir / 'timing.jsonl'),
     )
 
 

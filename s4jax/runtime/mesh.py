@@ -3,6 +3,7 @@
 The same code runs on 1 device, on 8 GPUs and on a TPU pod.
 """
 
+import os
 from typing import Any
 
 import jax
@@ -73,6 +74,14 @@ def any_host(flag: bool) -> bool:
     if one_host():
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def described() -> str:
+    """The devices of a run in words: 8 × NVIDIA A100; for a CPU also its cores."""
+    kind, count = jax.devices()[0].device_kind, jax.device_count()
+    cores = f', {os.cpu_count()} cores' if jax.default_backend() == 'cpu' else ''
+    hosts = '' if one_host() else f' on {jax.process_count()} hosts'
+    return f'{count} × {kind}{hosts}{cores}'
 
 
 def one_host() -> bool:

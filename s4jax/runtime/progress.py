@@ -46,8 +46,7 @@ class Progress:
             self.running = ''
             seconds, work = time.monotonic() - self._began, self._done - self._first
             self._work, self._seconds = self._work + work, self._seconds + seconds
-            if self.shown:
-                self.write({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
+            self.note({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
 
     def _new_bar(self, name: str) -> tqdm.tqdm:
         return tqdm.tqdm(
@@ -67,10 +66,12 @@ class Progress:
         """How long a phase has taken so far, in all sessions of the run."""
         known = Lines(self.workdir / 'timing.jsonl').rows
         running = time.monotonic() - self._began if name == self.running else 0.0
-        return running + sum(row['seconds'] for row in known if row['phase'] == name)
+        return running + sum(row['seconds'] for row in known if row.get('phase') == name)
 
-    def write(self, row: Mapping[str, object]) -> None:
+    def note(self, row: Mapping[str, object]) -> None:
         """Adds a row to `timing.jsonl`."""
+        if not self.shown:
+            return
         path = self.workdir / 'timing.jsonl'
         with contextlib.suppress(OSError), path.open('a') as file:  # the disk may be full
             file.write(json.dumps(row) + '\n')

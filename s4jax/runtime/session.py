@@ -1,8 +1,9 @@
 """Where a run happens: what every phase needs and none changes."""
 
 import dataclasses
-import functools
 import pathlib
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -28,27 +29,39 @@ T = TypeVar('T', bound=Outcome)
 class Session:
     """The folder of a run, its devices, the signals that may end it, its line of progress.
 
-    `store` holds finished trainings that several runs have in common, where there is one.
+    `renew()` is called after every phase that was computed. `store` holds finished trainings that
+    several runs have in common, where there is one.
     """
 
     workdir: pathlib.Path
     mesh: jax.sharding.Mesh
     signals: Signals
     progress: Progress
+    renew: Callable[[], None] = lambda: None
     store: Store | None = None
+
+    def begin(self) -> None:
+        """Notes how this session was started, and on what."""
+        command = shlex.join(['python', *sys.orig_argv[1:]])
+        self.progress.note({'command': command, 'devices': meshes.described()})
 
     def phase(
         self, name: str, compute: Callable[[], T], from_json: Callable[[dict[str, Any]], T]
     ) -> T:
         """The outcome of a phase: computed and written, or read where the phase is finished."""
         path = self.workdir / 'phases' / f'{name}.json'
-        row = files.phase(path, functools.partial(self._timed, name, compute), meshes.any_host)
-        self.progress.skip(name)
-        return from_json(row)
+        computed = []
 
-    def _timed(self, name: str, compute: Callable[[], Outcome]) -> dict[str, Any]:
-        with self.progress.phase(name):
-            return compute().to_json()
+        def timed() -> dict[str, Any]:
+            computed.append(name)
+            with self.progress.phase(name):
+                return compute().to_json()
+
+        row = files.phase(path, timed, meshes.any_host)
+        self.progress.skip(name)
+        if computed:
+            self.renew()
+        return from_json(row)
 
     def shared(
         self,
@@ -61,7 +74,7 @@ class Session:
         assert self.store is not None
         kept = self.store.take(work, name, self.workdir)
         if kept is not None:
-            self.progress.write({'phase': name, 'seconds': kept['seconds'], 'shared': True})
+            self.progress.note({'phase': name, 'seconds': kept['seconds'], 'shared': True})
             return from_json(kept['outcome'])
         outcome = compute()
         seconds = round(self.progress.seconds(name), 2)

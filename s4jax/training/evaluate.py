@@ -134,8 +134,9 @@ def make_score(
 
     The value is the accuracy, or the geometric mean of the probabilities of the true classes. Each
     subnet is evaluated once and written to the journal, by the supernet's digest and the
-    architecture, with both counts. Architectures run in fixed chunks of `chunk`, the last one padded, so that one
-    program serves all. Variables and batches are loaded when they are first needed.
+    architecture, with both counts. Architectures run in fixed chunks of `chunk`, the last one
+    padded, so that one program serves all. Variables and batches are loaded when they are first
+    needed.
     """
     journal = Lines(session.workdir / 'journal.jsonl')
     known = {

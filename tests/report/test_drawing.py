@@ -1,5 +1,7 @@
 """What all figures share."""
 
+import re
+
 import matplotlib
 import pytest
 
@@ -35,3 +37,20 @@ def test_names():
 @pytest.mark.parametrize('count', [1, 2, 9])
 def test_a_color_for_each_space(count):
     assert len(set(drawing.colors(count))) == count
+
+
+def scatter(axes, count):
+    axes.plot(range(count), range(count), 'o', gid='first')
+    axes.scatter(range(count), range(count), c=range(count), gid='second')
+
+
+@pytest.mark.parametrize('count', [1, 2, 40])
+def test_each_point_has_its_title(count):
+    titles = {'second': [f'<{k}>' for k in range(count)], 'first': ['&'] * count}
+    with drawing.style():
+        text = drawing.panel(scatter, count, titles=titles)
+    assert re.findall('<title>(.*?)</title>', text) == ['&amp;'] * count + [
+        f'&lt;{k}&gt;' for k in range(count)
+    ]
+    with pytest.raises(ValueError, match='second has fewer points'):
+        drawing.panel(scatter, count, titles={'second': ['x'] * 10_000})

@@ -33,11 +33,13 @@ def test_page_is_one_file_without_network_and_script(workdir, parsed):
 
 def test_the_sections_in_their_order(workdir):
     assert re.findall('<h2>(.*?)</h2>', (workdir / 'report.html').read_text()) == [
+        'Using the winner',
         'The architectures',
         'How the space moved',
         'The accuracy gradient and the neighbours',
         'Training',
         'The evolution',
+        'Time',
         'Settings',
     ]
 

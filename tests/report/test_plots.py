@@ -78,3 +78,11 @@ def test_accuracies_with_their_intervals(axes):
     interval, point = (line.get_xydata().tolist() for line in axes.lines)
     assert interval == [[0.94, 0], [0.98, 0]] and point == [[0.97, 0]]
     assert texts(axes) == ['winner']
+
+
+def test_scores_of_each_space_with_their_mean(axes):
+    plots.draw_scores(axes, [np.array([0.25, 0.75]), np.array([0.5])])
+    dots, mean, next_dots, next_mean = (line.get_xydata() for line in axes.lines)
+    assert dots[:, 1].tolist() == [0.25, 0.75] and mean[:, 1].tolist() == [0.5, 0.5]
+    assert next_dots[:, 1].tolist() == [0.5] and next_mean[:, 1].tolist() == [0.5, 0.5]
+    assert np.all(np.abs(dots[:, 0]) <= 0.25) and np.all(np.abs(next_dots[:, 0] - 1) <= 0.25)

@@ -15,7 +15,9 @@ def test_a_finished_run_is_read_whole(workdir, result):
     assert run.evolution.best.choices == result.choices == run.choices
     assert run.evolution.best.architecture.to_json() == result.winner.architecture
     assert [step.space for step in run.steps] == [v.space for v in run.trajectory[1:]]
-    assert run.finished == ('explore_0', 'explore_1', 'evolve')
+    assert run.finished == (
+        *('supernet_0', 'explore_0', 'supernet_1', 'explore_1', 'supernet_2', 'evolve'),
+    )
     assert list(run.losses) == ['supernet_0', 'supernet_1', 'supernet_2', 'retrain', 'baseline']
     assert run.budget == result.budget  # a cost without a limit is left out
     assert run.sizes['params'] == [visited.largest['params'] for visited in run.trajectory]

@@ -29,7 +29,8 @@ def read(workdir: pathlib.Path, method: str, seed: int) -> Outcome | None:
         return None
     seconds: dict[str, float] = {}
     for line in Lines(workdir / 'timing.jsonl').rows:
-        seconds[line['phase']] = seconds.get(line['phase'], 0.0) + line['seconds']
+        if 'phase' in line:
+            seconds[line['phase']] = seconds.get(line['phase'], 0.0) + line['seconds']
     return Outcome(
         method, seed, Result.from_json(row), frozenset(tested['wrong']['winner']), seconds
     )

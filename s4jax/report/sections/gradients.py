@@ -3,7 +3,7 @@
 import numpy as np
 
 from s4jax.report import drawing, plots
-from s4jax.report.html import Html, figure, section, table, tag
+from s4jax.report.html import Html, defined, figure, section, table, tag
 from s4jax.report.reading import Run
 from s4jax.search.budget import readable
 from s4jax.search.explore import Step
@@ -11,16 +11,14 @@ from s4jax.search.neighbours import Candidate
 from s4jax.search.space import Dimension
 
 MARGIN = 0.08  # of the width, left and right of the intervals
-SUPERNET = (
-    'A supernet is one network that contains every architecture of a space; they share its '
-    'weights, so that each can be scored without training it. How its accuracy on the search split '
-    'changes along each dimension is the accuracy gradient: mean and standard error over pairs of '
-    'architectures that differ in that dimension alone.'
+GRADIENT = (
+    "How a supernet's accuracy on the search split changes along each dimension is the *accuracy "
+    'gradient*: mean and standard error over pairs of architectures that differ in that dimension '
+    'alone.'
 )
 NEIGHBOURS = (
-    'The neighbours of a space are one step away in one or more dimensions. A neighbour is legal '
-    'if its largest model fits the budget and no range leaves its limits. The search moves to the '
-    'legal neighbour with the highest cosine to the gradient, and stops where that is negative.'
+    'All neighbours of each space, the closest to the gradient first. The search moves to the '
+    'legal neighbour with the highest cosine, and stops where that is negative.'
 )
 
 
@@ -40,7 +38,7 @@ def gradients(run: Run) -> Html:
         panels.append(figure(caption, drawn, description(found)))
     return section(
         'The accuracy gradient and the neighbours',
-        tag('p', SUPERNET),
+        tag('p', defined(GRADIENT)),
         tag('div', *panels, class_='panels'),
         tag('p', NEIGHBOURS),
         *(neighbours(t, step) for t, step in enumerate(run.steps)),

@@ -7,7 +7,9 @@ from s4jax.report.html import Html, figure, join, table, tag
 from s4jax.report.reading import Run
 from s4jax.report.result import Model, Result
 from s4jax.report.statistics import newcombe, wilson
+from s4jax.report.summary import sizes
 from s4jax.search.budget import Budget, readable
+from s4jax.search.space import parse_name
 
 SPLITS = (
     ('train', 'to train'),
@@ -98,7 +100,14 @@ def accuracies(result: Result) -> Html:
         plots.Tested(name, correct / images, wilson(correct, images), color)
         for name, correct, images, color in counted
     ]
-    picture = drawing.panel(plots.draw_accuracies, rows, height=0.9 + 0.5 * len(rows))
+    searched = {parse_name(name)[0] for name in result.choices} | {'depths'}
+    models = (winner.architecture, baseline.architecture)
+    titles = {
+        f'model_{k}': [f'{rows[k].name}, {rows[k].accuracy:.2%}: {sizes(arch, searched)}']
+        for k, arch in enumerate(models)
+    }
+    height = 0.9 + 0.5 * len(rows)
+    picture = drawing.panel(plots.draw_accuracies, rows, height=height, titles=titles)
     return figure('', picture, 'Test accuracies with 95% intervals')
 
 

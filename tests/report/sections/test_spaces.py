@@ -1,11 +1,13 @@
 """The moves of the space in words."""
 
 import dataclasses
+import re
 
+import numpy as np
 import pytest
 
 from s4jax.report.reading import read
-from s4jax.report.sections.spaces import interval, move, spaces, steps
+from s4jax.report.sections.spaces import helped, interval, move, spaces, steps
 from s4jax.search.explore import Visited
 from s4jax.search.space import Dimension, SearchSpace
 
@@ -44,3 +46,34 @@ def test_a_row_for_each_space(workdir, parsed):
     words = str(parsed(spaces(one)))
     assert 'The search made 0 moves' in words and 'diamonds' not in words
     assert spaces(dataclasses.replace(one, trajectory=())) == ''
+
+
+def test_whether_moving_helped(workdir, parsed):
+    run = read(workdir)
+    first, last = run.scores[0], run.scores[-1]
+    words = str(parsed(spaces(run)))
+    points = 100 * (np.mean(last.accuracies) - np.mean(first.accuracies))
+    assert (
+        f'the mean became {abs(points):.2f} points {"higher" if points > 0 else "lower"}' in words
+    )
+    assert 'In A₂ no slopes were measured' in words
+    for scores in run.scores:
+        assert f'{np.mean(scores.accuracies):.2%}{np.max(scores.accuracies):.2%}' in words
+    assert 'Only one space' in helped(run.scores[:1])
+    assert 'no slopes' not in helped(run.scores[:2])
+
+
+def test_without_a_gradient_there_are_neither_terms_nor_reasons(workdir, parsed):
+    run = dataclasses.replace(read(workdir), steps=(), scores=())
+    words = str(parsed(spaces(run)))
+    assert 'How the space moved' in words and 'legal' not in words and 'supernet' not in words
+
+
+def test_every_term_is_explained_before_it_is_used(workdir):
+    text = (workdir / 'report.html').read_text()
+    body = re.sub('<title>.*?</title>', '', text[text.index('<body>') :], flags=re.DOTALL)
+    for term in ('search space', 'neighbour', 'τ', 'legal', 'cosine', 'supernet'):
+        first = re.search(rf'(?<![\w/]){term}', re.sub('<svg.*?</svg>', '', body, flags=re.DOTALL))
+        assert first.string[: first.start()].endswith('<dfn>'), first.string[first.start() - 80 :][
+            :120
+        ]

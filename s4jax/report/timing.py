@@ -1,0 +1,41 @@
+"""What timing.jsonl holds: how a run was started, on what, and the seconds of its phases."""
+
+import dataclasses
+import json
+import pathlib
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Seconds and images trained on (or their worth) by phase, over all sessions of a run.
+
+    `commands` and `devices` hold each that was used, in the order of their first use.
+    """
+
+    seconds: dict[str, float]
+    images: dict[str, float]
+    commands: tuple[str, ...]
+    devices: tuple[str, ...]
+
+
+def read_timing(path: pathlib.Path) -> Timing:
+    """The file as far as it can be read; rows of other kinds, and damaged ones, are left out."""
+    timing = Timing({}, {}, (), ())
+    commands: dict[str, None] = {}
+    devices: dict[str, None] = {}
+    for line in path.read_text(errors='replace').splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(row, dict):
+            continue
+        if isinstance(row.get('command'), str) and isinstance(row.get('devices'), str):
+            commands[row['command']] = devices[row['devices']] = None
+        phase = row.get('phase')
+        if isinstance(phase, str) and isinstance(row.get('seconds'), int | float):
+            timing.seconds[phase] = timing.seconds.get(phase, 0) + row['seconds']
+            images = row.get('images')
+            worth = images if isinstance(images, int | float) else 0
+            timing.images[phase] = timing.images.get(phase, 0) + worth
+    return dataclasses.replace(timing, commands=tuple(commands), devices=tuple(devices))
