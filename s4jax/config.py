@@ -38,7 +38,8 @@ ABOUT = {
     'model': 'the sizes that are not searched',
     'encoder': 'the frozen encoder, for families that have one',
     'space': 'the first search space: each dimension from lower to upper by step',
-    'baseline': 'the hand-made model that the winner is compared with: a value for each dimension',
+    'baseline': 'the hand-made model that the winner is compared with: a value for each dimension; '
+    'None: the largest that fits the budget of the stock shapes of the family, scaled evenly',
 }
 
 
@@ -71,7 +72,7 @@ class Config(Section):
     model: Section
     encoder: Section
     space: Section
-    baseline: Section
+    baseline: Section | None
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -120,9 +121,9 @@ def _dimensions(space: Any, searched: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_baseline(config: Config) -> None:
     """Raises where the hand-made model has a list for a dimension that is not per block."""
-    values = dict(config.baseline)
+    values = dict(config.baseline or ())
     for name, dimension in config.dimensions.items():
-        if isinstance(values[name], tuple) and not dimension.per_block:
+        if isinstance(values.get(name), tuple) and not dimension.per_block:
             raise UsageError(
                 f'config.baseline.{name}={values[name]} must be one number: '
                 f'config.space.{name} is not per block'
@@ -156,6 +157,7 @@ def schema(family: str, names: tuple[str, ...]) -> type[Config]:
         required = any(field.is_required() for field in section.model_fields.values())
         default = ... if required else section()
         fields[name] = (section, Field(default, description=ABOUT[name]))
+    fields['baseline'] = (sections['baseline'] | None, Field(None, description=ABOUT['baseline']))
     return pydantic.create_model('Config', __base__=Config, **fields)
 
 

@@ -273,4 +273,5 @@ def result(task: Task, trajectory: list[Visited], evolution: Evolution, tested: 
         choices=evolution.best.choices,
         references=tested.references,
         evolution=evolution.stopped,
+        derived=task.given_baseline is None,
     )

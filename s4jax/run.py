@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from s4jax.runtime.files import check_folder, read_json, write_json
 from s4jax.runtime.progress import SCORING, Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
+from s4jax.search import derive
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.training.recipe import Recipe
@@ -58,9 +60,20 @@ class Task:
         return self.cost(self.architecture(space.largest()))
 
     @functools.cached_property
+    def given_baseline(self) -> Architecture | None:
+        """The architecture of config.baseline, where there is one and it fits the budget."""
+        if self.config.baseline is None:
+            return None
+        arch = hand_made(self.config, self.inputs, self.space, len(self.data.class_names))
+        return arch if self.budget.fits(self.cost(arch)) else None
+
+    @functools.cached_property
     def baseline(self) -> Architecture:
-        """The hand-made architecture."""
-        return hand_made(self.config, self.inputs, self.space, len(self.data.class_names))
+        """The hand-made architecture: the one given, or one derived from the budget."""
+        if self.given_baseline is not None:
+            return self.given_baseline
+        stock = self.family.stock(**self.inputs.given | self.config.inputs)
+        return derive.hand_made(self.space, stock, self.budget, self.architecture, self.cost)
 
     def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Augmented images (B, S, S, C) and soft targets (B, classes) of a batch, on the device."""
@@ -112,7 +125,7 @@ def architecture(
 
 def hand_made(config: Config, inputs: Images, space: SearchSpace, classes: int) -> Architecture:
     """The architecture of config.baseline: one value of a dimension may stand for every block."""
-    given = {name: value for name, value in config.baseline if value is not None}
+    given = {name: value for name, value in config.baseline or () if value is not None}
     replaced = {name: value for name, value in given.items() if name not in space.names}
     choices = {name: given[name] for name in space.names}
     for dimension in space.dimensions:
@@ -168,8 +181,9 @@ def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> N
         for value in dimension.values:
             with explained(f'config.space.{dimension.name}={value}'):
                 make(space.uniform('lower', {dimension.name: value}))
-    with explained('config.baseline'):
-        hand_made(config, inputs, space, 2)
+    if config.baseline is not None:
+        with explained('config.baseline'):
+            hand_made(config, inputs, space, 2)
 
 
 @contextlib.contextmanager
@@ -240,12 +254,8 @@ def identity(task: Task) -> dict[str, Any]:
 def claim(task: Task, workdir: pathlib.Path) -> None:
     """Makes the workdir this run's: from here on files are written.
 
-    Raises where the hand-made model is over the budget, or the folder holds another run (with the
-    keys in which they differ) or other files.
+    Raises where the folder holds another run (with the keys in which they differ) or other files.
     """
-    excess = task.budget.excess(task.cost(task.baseline))
-    if excess:
-        raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
     path, ours = workdir / 'config.json', identity(task)
     theirs = (read_json(path) or {}).get('identity')
     differing = [
@@ -266,6 +276,12 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
     if meshes.any_host(refusal is not None):  # together: nobody writes before all have looked
         raise UsageError(
             refusal or f'--workdir={workdir} is refused by another host: see its message'
+        )
+    if task.config.baseline is not None and task.given_baseline is None and meshes.is_first_host():
+        print(
+            's4jax: config.baseline is over the budget: the hand-made model is derived instead, as '
+            'with --config.baseline=None',
+            file=sys.stderr,
         )
     config = task.config.model_dump(mode='json')
     # what a prediction needs to know of the images, without the dataset

@@ -208,7 +208,7 @@ def keys(
     for name, field in section.model_fields.items():
         value = field.get_default() if values is None else getattr(values, name)
         inner = section_in(field.annotation)
-        if inner is None:
+        if inner is None or (values is not None and value is None):
             yield name, field, value
         else:
             below = value if isinstance(value, Section) else None

@@ -62,6 +62,25 @@ def test_the_hand_made_model_may_have_a_value_for_each_block(tmp_path):
     assert other.architecture(other.space.largest()).head_dim == 8
 
 
+@pytest.mark.parametrize('budget', [20e3, 60e3, 200e3])
+def test_without_a_hand_made_model_the_largest_scaled_stock_shape_that_fits(tmp_path, budget):
+    task, _ = task_of(tmp_path, baseline=None, budget__params=budget)
+    assert 0.4 * budget < task.cost(task.baseline)['params'] <= budget
+    assert task.given_baseline is None and set(task.baseline.mlp_ratio) == {4}
+    heads = set(task.baseline.num_heads).pop()
+    assert abs(heads - task.baseline.embed_dim / 8) <= 1  # heads of 8 fill the width
+
+
+def test_a_hand_made_model_over_the_budget_gives_way_and_is_named(tmp_path, capsys):
+    task, _ = task_of(tmp_path, budget__params=30e3)
+    assert task.cost(task.baseline)['params'] <= 30e3
+    run.claim(task, tmp_path / 'run')
+    assert 'config.baseline is over the budget: the hand-made' in capsys.readouterr().err
+    given, _ = task_of(tmp_path / 'other')
+    run.claim(given, tmp_path / 'other')
+    assert given.baseline == given.given_baseline and capsys.readouterr().err == ''
+
+
 def test_the_work_of_every_phase(tmp_path):
     task, session = task_of(tmp_path)
     assert session.progress.plan == {

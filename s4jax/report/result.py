@@ -70,7 +70,8 @@ class Result:
 
     `data` holds the facts of the data, `encoder` those of a frozen encoder (none: None or empty);
     `search_accuracy` and `choices` are the winner's in the evolution, and `evolution` says why the
-    evolution ended.
+    evolution ended. `derived`: the baseline is not config.baseline, but was derived from the
+    budget.
     """
 
     family: str
@@ -85,6 +86,7 @@ class Result:
     choices: Choices
     references: dict[str, Reference]
     evolution: str
+    derived: bool = False
 
     def to_json(self) -> dict[str, Any]:
         found = {'search_accuracy': self.search_accuracy, 'choices': self.choices}
@@ -96,7 +98,7 @@ class Result:
             'encoder': self.encoder,
             'trajectory': [visited.to_json() for visited in self.trajectory],
             'winner': self.winner.to_json() | found,
-            'baseline': self.baseline.to_json(),
+            'baseline': self.baseline.to_json() | ({'derived': True} if self.derived else {}),
             'references': {name: r.to_json() for name, r in self.references.items()},
             'evolution': self.evolution,
         }
@@ -116,4 +118,5 @@ class Result:
             choices=choices_from_json(row['winner']['choices']),
             references={name: Reference.from_json(r) for name, r in row['references'].items()},
             evolution=row['evolution'],
+            derived=row['baseline'].get('derived', False),
         )
