@@ -21,7 +21,6 @@ from s4jax.report.result import Model, Reference, Result
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
-from s4jax.runtime.progress import SCORING
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
 from s4jax.search.evolve import Evolution, evolve
@@ -234,7 +233,7 @@ def test_models(task: Task, session: Session, winner: Trained, baseline: Trained
             for n, batch in enumerate(task.stored(split, session.mesh), start=1):
                 yield batch
                 done = min(len(split), n * len(batch['labels']))
-                session.progress.advance(2 * SCORING * done)
+                session.progress.advance(2 * done)
 
         def count(batch: Batch) -> dict[str, Any]:
             return {name: function(batch) for name, function in counts.items()}

@@ -19,7 +19,7 @@ from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import check_folder, read_json, write_json
-from s4jax.runtime.progress import SCORING, Progress
+from s4jax.runtime.progress import Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
 from s4jax.search import derive
@@ -216,14 +216,14 @@ def check_data(task: Task) -> None:
 
 
 def work(config: Config, data: datasets.Data) -> dict[str, float]:
-    """The work of every phase, in images trained on."""
+    """The images of every phase, trained on or scored; an image counts for every subnet."""
 
     def training(recipe: Recipe, images: int) -> float:
         return recipe.steps(images) * recipe.batch_size
 
     iterations, evolve = config.explore.iterations, config.evolve
     pairs = 2 * config.explore.pairs * len(config.dimensions)
-    search, retrain = len(data.search) * SCORING, training(config.retrain, len(data.everything))
+    search, retrain = len(data.search), training(config.retrain, len(data.everything))
     phases = dict.fromkeys(
         (f'supernet_{t}' for t in range(iterations + 1)),
         training(config.supernet, len(data.train)),
@@ -231,7 +231,7 @@ def work(config: Config, data: datasets.Data) -> dict[str, float]:
     phases |= dict.fromkeys((f'explore_{t}' for t in range(iterations)), pairs * search)
     phases |= {'evolve': evolve.population * evolve.generations * search}
     phases |= {'retrain': retrain, 'baseline': retrain}
-    return phases | {'test': 2 * data.facts['test'] * SCORING}
+    return phases | {'test': 2 * data.facts['test']}
 
 
 def identity(task: Task) -> dict[str, Any]:

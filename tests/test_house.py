@@ -28,7 +28,7 @@ OWNERS = {
     'matplotlib': {'report'},
     'tensorboardX': {'training'},
     'optax': {'training'},
-    'tqdm': {'runtime', 'data', 'predict'},
+    'tqdm': {'data', 'predict'},
     'safetensors': {'models'},
     'torch': {'models'},
     'huggingface_hub': {'models'},
