@@ -23,7 +23,7 @@ from s4jax.search.budget import BudgetSettings
 from s4jax.search.evolve import EvolveSettings
 from s4jax.search.explore import ExploreSettings
 from s4jax.search.space import DimensionSettings, Stages, parse_name
-from s4jax.settings import Int, Number, Section
+from s4jax.settings import Float, Int, Number, Section
 from s4jax.training.evaluate import EvaluateSettings
 from s4jax.training.fit import CheckpointSettings
 from s4jax.training.recipe import Recipe, SupernetSettings
@@ -49,6 +49,14 @@ class Config(Section):
     family: str = Field('vit', description='the family of models')
     seed: Int = Field(
         0, ge=0, le=2**31 - 2, description='of all randomness: splits, weights, order, draws'
+    )
+    hours: Float | None = Field(
+        None,
+        ge=0.05,
+        le=10_000,
+        description='how long the whole run may take: keys that a config leaves at None, such as '
+        'the epochs, are chosen for it',
+        examples=[1],
     )
     dtype: Literal['float32', 'bfloat16'] = Field(
         'float32', description='what models compute in; weights are float32'

@@ -17,7 +17,7 @@ from s4jax import data as datasets
 from s4jax import elastic, report
 from s4jax.config import Config
 from s4jax.models.inputs import Batch
-from s4jax.report.result import Model, Reference, Result
+from s4jax.report.result import Model, Reference, Result, Tested
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
@@ -34,11 +34,22 @@ from s4jax.training.step import initial_state, make_step
 from s4jax.training.trained import Record, Trained, Training
 
 
-def run(config: Config, workdir: pathlib.Path, signals: Signals) -> str:
-    """Runs the whole method, or what is left of it; returns the summary of what came out."""
+def run(
+    config: Config,
+    workdir: pathlib.Path,
+    signals: Signals,
+    measured: Mapping[str, Any] | None = None,
+    announce: Callable[[Task, Session, SearchSpace], None] = lambda *_: None,
+) -> str:
+    """Runs the whole method, or what is left of it; returns the summary of what came out.
+
+    `measured` is kept in the workdir (see `claim`); `announce(task, session, first space)` is
+    called before anything is trained.
+    """
     task, session = prepare(config, workdir, signals)
     space, moved = start(task.space, task.budget, task.size, config.explore.infeasible_start)
-    claim(task, workdir)
+    claim(task, workdir, measured)
+    announce(task, session, space)
     trajectory = [Visited(space, task.size(space), moved)]
 
     supernet = fit_supernet(task, session, 'supernet_0', space)
@@ -61,50 +72,53 @@ def fit_supernet(
     task: Task, session: Session, name: str, space: SearchSpace, parent: Trained | None = None
 ) -> Trained:
     """Trains the space's largest architecture, one uniformly sampled subnet a step."""
+    return fit_model(task, session, supernet_training(task, name, space, parent))
+
+
+def supernet_training(
+    task: Task, name: str, space: SearchSpace, parent: Trained | None = None
+) -> Training:
+    """The training of a space's supernet; nothing is computed."""
     recipe, widest = task.config.supernet, task.architecture(space.largest())
     execution = sampling.execution(
         recipe, len(task.data.train), task.family.params(widest), recipe.execution
     )
     sampled = sampling.sampler(space, task.seed, name)
     make = sampling.sizes_maker(space, task.architecture, task.family.sizes_of, execution)
-    return fit_model(
-        task,
-        session,
-        Training(
-            name,
-            widest,
-            execution,
-            recipe,
-            task.data.train,
-            sizes=lambda attempt, i: make(sampled(attempt, i)),
-            describe=lambda attempt, i: f'architecture {sampled(attempt, i)}',
-            parent=parent if recipe.start == 'inherit' else None,
-        ),
+    return Training(
+        name,
+        widest,
+        execution,
+        recipe,
+        task.data.train,
+        sizes=lambda attempt, i: make(sampled(attempt, i)),
+        describe=lambda attempt, i: f'architecture {sampled(attempt, i)}',
+        parent=parent if recipe.start == 'inherit' else None,
     )
 
 
 def fit_alone(task: Task, session: Session, name: str, arch: Architecture) -> Trained:
     """Trains one architecture from scratch on the train and search splits together."""
+    return fit_model(task, session, alone_training(task, name, arch))
+
+
+def alone_training(task: Task, name: str, arch: Architecture) -> Training:
+    """The training of one architecture; nothing is computed."""
     sizes = elastic.fixed(task.family.sizes_of(arch))
-    return fit_model(
-        task,
-        session,
-        Training(
-            name,
-            arch,
-            'fixed',
-            task.config.retrain,
-            task.data.everything,
-            sizes=lambda *_: sizes,
-            describe=lambda *_: f'architecture {arch}',
-        ),
+    return Training(
+        name,
+        arch,
+        'fixed',
+        task.config.retrain,
+        task.data.everything,
+        sizes=lambda *_: sizes,
+        describe=lambda *_: f'architecture {arch}',
     )
 
 
 def fit_model(task: Task, session: Session, training: Training) -> Trained:
     """One phase of training; later phases load its variables from its last checkpoint."""
-    dtype, drop_path = jnp.dtype(task.config.dtype), training.recipe.drop_path
-    model = task.family.Model(training.arch, dtype, drop_path)
+    model = model_of(task, training)
     load = functools.cache(functools.partial(fit_variables, task, session, training, model))
 
     def compute() -> Record:
@@ -116,8 +130,24 @@ def fit_model(task: Task, session: Session, training: Training) -> Trained:
     return Trained(training.name, training.arch, model, record.digest, load)
 
 
+def model_of(task: Task, training: Training) -> Any:
+    """The Flax module that a training trains."""
+    dtype, drop_path = jnp.dtype(task.config.dtype), training.recipe.drop_path
+    return task.family.Model(training.arch, dtype, drop_path)
+
+
 def fit_variables(task: Task, session: Session, training: Training, model: Any) -> dict[str, Any]:
     """The variables after all steps, from the newest checkpoint where there is one."""
+    state, steps = steps_of(task, session, training, model)
+    name, batch_size = training.name, training.recipe.batch_size
+    monitor = Monitor(session.workdir, name, session.progress, batch_size)
+    return fit(state, steps, name, session, task.config.checkpoint, monitor)
+
+
+def steps_of(
+    task: Task, session: Session, training: Training, model: Any
+) -> tuple[dict[str, Any], Steps]:
+    """The state before the first step, and the steps."""
     name, recipe, split = training.name, training.recipe, training.split
     tx = recipe.optimizer(len(split), task.family.decays)
     example = task.inputs.example(training.arch)
@@ -139,8 +169,7 @@ def fit_variables(task: Task, session: Session, training: Training, model: Any) 
         datasets.Batches(split, recipe.batch_size, order),
         training.describe,
     )
-    monitor = Monitor(session.workdir, name, session.progress, recipe.batch_size)
-    return fit(state, steps, name, session, task.config.checkpoint, monitor)
+    return state, steps
 
 
 def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
@@ -187,27 +216,6 @@ def evolve_space(task: Task, session: Session, space: SearchSpace, supernet: Tra
 
     revive = functools.partial(Evolution.from_json, architecture=task.family.Architecture.from_json)
     return session.phase('evolve', compute, revive)
-
-
-@dataclasses.dataclass(frozen=True)
-class Tested:
-    """The final models and what their encoder reaches by itself, on the same test images."""
-
-    winner: Model
-    baseline: Model
-    references: dict[str, Reference]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            'winner': self.winner.to_json(),
-            'baseline': self.baseline.to_json(),
-            'references': {name: r.to_json() for name, r in self.references.items()},
-        }
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> 'Tested':
-        references = {name: Reference.from_json(r) for name, r in row['references'].items()}
-        return cls(Model.from_json(row['winner']), Model.from_json(row['baseline']), references)
 
 
 def test_models(task: Task, session: Session, winner: Trained, baseline: Trained) -> Tested:

@@ -6,7 +6,7 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -251,9 +251,10 @@ def identity(task: Task) -> dict[str, Any]:
     return flat
 
 
-def claim(task: Task, workdir: pathlib.Path) -> None:
+def claim(task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None = None) -> None:
     """Makes the workdir this run's: from here on files are written.
 
+    `measured` is what the config was resolved from, kept so that a run that goes on has the same.
     Raises where the folder holds another run (with the keys in which they differ) or other files.
     """
     path, ours = workdir / 'config.json', identity(task)
@@ -289,5 +290,6 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
         'class_names': list(task.data.class_names),
         'storage_size': task.data.prepared.images.shape[1],
     }
-    write_json(path, {'config': config, 'data': task.data.facts | stored, 'identity': ours})
+    row = {'config': config, 'data': task.data.facts | stored, 'identity': ours}
+    write_json(path, row | ({'measured': measured} if measured else {}))
     write_json(workdir / 'splits.json', task.data.splits)

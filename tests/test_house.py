@@ -7,10 +7,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
+    ['plan'],
     ['main', 'count', 'predict'],
+    ['planning'],
+    ['forecast'],
+    ['timing'],
     ['pipeline', 'predictor'],
     ['run'],
-    ['config', 'config_file', 'report'],
+    ['config', 'config_file', 'report', 'preset'],
     ['training'],
     ['models', 'data'],
     ['search'],

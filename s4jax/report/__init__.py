@@ -7,7 +7,7 @@ from s4jax.report.result import Result
 from s4jax.runtime.files import write_json
 
 # Two runs of the same config on the same machine differ in times and rates, and in nothing else.
-NOT_COMPARED = ('timing.jsonl', 'tensorboard')
+NOT_COMPARED = ('timing.jsonl', 'plan.json', 'tensorboard')
 
 
 def finish(workdir: pathlib.Path, result: Result) -> str:

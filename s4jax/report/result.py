@@ -65,6 +65,27 @@ class Reference:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tested:
+    """The final models and what their encoder reaches by itself, on the same test images."""
+
+    winner: Model
+    baseline: Model
+    references: dict[str, Reference]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            'winner': self.winner.to_json(),
+            'baseline': self.baseline.to_json(),
+            'references': {name: r.to_json() for name, r in self.references.items()},
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> 'Tested':
+        references = {name: Reference.from_json(r) for name, r in row['references'].items()}
+        return cls(Model.from_json(row['winner']), Model.from_json(row['baseline']), references)
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
     """The outcome of a run, and the facts that it depends on.
 

@@ -19,6 +19,7 @@ WORK = {'supernet': 1.0, 'alone': 1.0, 'subnets': 1 / 3, 'test': 1 / 3}
 KINDS = {'explore': 'subnets', 'evolve': 'subnets', 'retrain': 'alone', 'baseline': 'alone'}
 STEADY = 5.0  # seconds of work before a rate is believed
 AGREE = 0.25  # how far the rates of the two halves of this time may differ
+LONG = 60.0  # seconds after which that of the second half is believed, even where it changes
 MINUTE = 60.0
 MOST_POINTS = 256
 
@@ -72,7 +73,8 @@ class Rate:
             return None
         first = middle[1] / middle[0]
         second = (images - middle[1]) / (seconds - middle[0])
-        return second if abs(first - second) <= AGREE * max(first, second) else None
+        agree = abs(first - second) <= AGREE * max(first, second)
+        return second if agree or seconds >= LONG else None
 
 
 class Progress:
@@ -93,6 +95,7 @@ class Progress:
         self.workdir, self.plan, self.shown, self.clock = workdir, dict(plan), shown, clock
         self.compiling = compiling or watch()
         self.running = ''  # the name of the phase under way
+        self.expected: dict[str, float] = {}  # seconds of phases to come, where they were planned
         self._paces: dict[str, float] = {}  # seconds an image, compilation included, by kind
         self._began = self._printed = self._first = self._done = self._total = 0.0
         self._rate = Rate()
@@ -187,15 +190,17 @@ class Progress:
     def _later(self, rate: float) -> float:
         """The seconds of the phases to come, at the paces so far.
 
-        A kind that has not run yet is estimated from the phase under way, by WORK.
+        A kind that has not run yet takes what was planned, or is estimated from the phase under
+        way, by WORK.
         """
         own = kind(self.running)
         paces = {own: 1 / rate} | self._paces
         seconds = 0.0
         for name, images in self.plan.items():
             other = kind(name)
-            guess = WORK.get(other, 1.0) / WORK.get(own, 1.0) / rate
-            seconds += images * paces.get(other, guess)
+            guess = images * WORK.get(other, 1.0) / WORK.get(own, 1.0) / rate
+            planned = self.expected.get(name, guess)
+            seconds += images * paces[other] if other in paces else planned
         return seconds
 
     def _print(self, text: str, over: bool = False) -> None:
