@@ -25,7 +25,7 @@ from s4jax.search.explore import ExploreSettings
 from s4jax.search.methods import SearchSettings
 from s4jax.search.s3 import S3Settings, check_quanta
 from s4jax.search.space import DimensionSettings, Stages, parse_name
-from s4jax.settings import Int, Number, Section
+from s4jax.settings import Float, Int, Number, Section
 from s4jax.training.evaluate import EvaluateSettings
 from s4jax.training.fit import CheckpointSettings
 from s4jax.training.recipe import Recipe, SupernetSettings
@@ -40,7 +40,8 @@ ABOUT = {
     'model': 'the sizes that are not searched',
     'encoder': 'the frozen encoder, for families that have one',
     'space': 'the first search space: each dimension from lower to upper by step',
-    'baseline': 'the hand-made model that the winner is compared with: a value for each dimension',
+    'baseline': 'the hand-made model that the winner is compared with: a value for each dimension; '
+    'None: the largest that fits the budget of the stock shapes of the family, scaled evenly',
 }
 
 
@@ -50,6 +51,14 @@ class Config(Section):
     family: str = Field('vit', description='the family of models')
     seed: Int = Field(
         0, ge=0, le=2**31 - 2, description='of all randomness: splits, weights, order, draws'
+    )
+    hours: Float | None = Field(
+        None,
+        ge=0.05,
+        le=10_000,
+        description='how long the whole run may take: keys that a config leaves at None, such as '
+        'the epochs, are chosen for it',
+        examples=[1],
     )
     dtype: Literal['float32', 'bfloat16'] = Field(
         'float32', description='what models compute in; weights are float32'
@@ -75,7 +84,7 @@ class Config(Section):
     model: Section
     encoder: Section
     space: Section
-    baseline: Section
+    baseline: Section | None
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -125,9 +134,9 @@ def _dimensions(space: Any, searched: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_baseline(config: Config) -> None:
     """Raises where the hand-made model has a list for a dimension that is not per block."""
-    values = dict(config.baseline)
+    values = dict(config.baseline or ())
     for name, dimension in config.dimensions.items():
-        if isinstance(values[name], tuple) and not dimension.per_block:
+        if isinstance(values.get(name), tuple) and not dimension.per_block:
             raise UsageError(
                 f'config.baseline.{name}={values[name]} must be one number: '
                 f'config.space.{name} is not per block'
@@ -161,6 +170,7 @@ def schema(family: str, names: tuple[str, ...]) -> type[Config]:
         required = any(field.is_required() for field in section.model_fields.values())
         default = ... if required else section()
         fields[name] = (section, Field(default, description=ABOUT[name]))
+    fields['baseline'] = (sections['baseline'] | None, Field(None, description=ABOUT['baseline']))
     return pydantic.create_model('Config', __base__=Config, **fields)
 
 

@@ -25,6 +25,7 @@ keys:
 
 commands:
   python -m s4jax.main      search: train supernets, move the space, evolve, retrain, test
+  python -m s4jax.plan      what a run will take: time, memory, disk; trains nothing
   python -m s4jax.count     parameters and MACs of an architecture
   python -m s4jax.data      prepare a dataset, or look at it
   python -m s4jax.predict   classes of images by the winner of a finished run
@@ -92,26 +93,27 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def read(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> Any:
-    """The typed config of the flags; `s4jax.config.Config`."""
+def load(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """The values of the config of the flags, before they are typed."""
     from s4jax import (
         config_file,
     )  # the libraries take a second: after the flags are known to be sound
 
     values = config_file.load(options.config)
     config_file.override(values, overrides)
-    from s4jax import config
-
-    return config.read(values)
+    return values
 
 
 def show_help(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> int:
     parser().print_help()
     if options.config:
-        config = read(options, overrides)
-        from s4jax.config import lines
+        values = load(options, overrides)
+        from s4jax import config, preset
 
-        print(f'\nkeys of {options.config}:', *lines(config), sep='\n')
+        if preset.wanted(values):
+            print('\nchosen for 1,000 images of 64×64 in colour, 2M parameters, on 2 cores:')
+            values = preset.shown_example(values)
+        print(f'\nkeys of {options.config}:', *config.lines(config.read(values)), sep='\n')
     return 0
 
 
@@ -121,9 +123,13 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
 
     workdir = pathlib.Path(options.workdir)
     check_folder(workdir)
-    config = read(options, overrides)
+    values = load(options, overrides)
+    from s4jax import config as configs
+    from s4jax import preset
 
-    from s4jax import pipeline
+    config = None if preset.wanted(values) else configs.read(values)
+
+    from s4jax import forecast, pipeline, planning
     from s4jax.runtime.signals import Interrupted, Signals
     from s4jax.runtime.store import Store
 
@@ -132,14 +138,19 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
     use_cache(pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser())
     with Signals() as signals:
         try:
-            summary = pipeline.run(config, workdir, signals, store)
+            measured: dict[str, Any] = {}
+            if config is None:
+                config, measured = planning.resolve(values, workdir, signals)
+            # a run that shares its trainings is one of many: the plan of one would say little
+            announce = planning.announcer(measured) if store is None else planning.nothing
+            summary = pipeline.run(config, workdir, signals, store, measured, announce)
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'
             print(f's4jax: {message}', file=sys.stderr)
             # without a signal of its own, another process of the run was stopped
             return 128 + (signals.received or signal.SIGTERM)
     if first:
-        print(summary)
+        print(summary, forecast.compared(workdir), sep='\n')
     return 0
 
 

@@ -1,25 +1,18 @@
 """The method in one screen: supernet → explore → … → evolve → retrain → test.
 
 Start reading at `run`, then `s4`; the other functions are the methods that it is compared with.
-What the phases compute stands in `phases`.
+What the phases compute stands in `fitting` and `phases`.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from s4jax import report
 from s4jax.config import Config
-from s4jax.phases import (
-    Tested,
-    evolve_space,
-    explore_space,
-    fit_alone,
-    fit_supernet,
-    s3_step,
-    test_models,
-)
+from s4jax.fitting import fit_alone, fit_supernet
+from s4jax.phases import Tested, evolve_space, explore_space, s3_step, test_models
 from s4jax.report.result import Result
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime.session import Session
@@ -30,7 +23,7 @@ from s4jax.search.evolve import Evolution, EvolveSettings
 from s4jax.search.explore import Visited
 from s4jax.search.largest import largest
 from s4jax.search.s3 import backtrack
-from s4jax.search.space import Architecture, Choices
+from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.search.start import begin, start
 from s4jax.spending import spent
 from s4jax.training.trained import Trained
@@ -51,13 +44,25 @@ class Found(NamedTuple):
     others: dict[int, Architecture] = {}
 
 
-def run(config: Config, workdir: pathlib.Path, signals: Signals, store: Store | None = None) -> str:
-    """Runs the whole method, or what is left of it; returns the summary of what came out."""
+def run(
+    config: Config,
+    workdir: pathlib.Path,
+    signals: Signals,
+    store: Store | None = None,
+    measured: Mapping[str, Any] | None = None,
+    announce: Callable[[Task, Session, SearchSpace], None] = lambda *_: None,
+) -> str:
+    """Runs the whole method, or what is left of it; returns the summary of what came out.
+
+    `measured` is kept in the workdir (see `claim`); `announce(task, session, first space)` is
+    called before anything is trained.
+    """
     task, session = prepare(config, workdir, signals, store)
     searched = task if config.search.constrained else dataclasses.replace(task, budget=Budget(()))
     first = first_space(searched)
-    claim(task, workdir)
+    claim(task, workdir, measured)
     session.begin()
+    announce(task, session, first.space)
     found = METHODS[config.search.kind](searched, session, first)
     models = {'winner': fit_alone(task, session, 'retrain', found.architecture)}
     for t, arch in found.others.items():
@@ -196,4 +201,5 @@ def result(task: Task, found: Found, tested: Tested, workdir: pathlib.Path) -> R
         backtracks=found.backtracks,
         spaces=models,
         spent=spent(task, workdir),
+        derived=task.given_baseline is None,
     )

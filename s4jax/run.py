@@ -5,7 +5,8 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,13 +20,14 @@ from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import check_folder, read_json, write_json
-from s4jax.runtime.progress import SCORING, Progress
+from s4jax.runtime.progress import Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
 from s4jax.runtime.store import Store
+from s4jax.search import derive
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, Choices, SearchSpace
-from s4jax.training.recipe import Recipe
+from s4jax.work import work
 
 # what changes no result may differ when a run goes on: cadence and paths (section, key or all)
 FREE = (('checkpoint', None), ('data', 'root'), ('encoder', 'weights'), ('encoder', 'cache'))
@@ -60,9 +62,20 @@ class Task:
         return self.cost(self.architecture(space.largest()))
 
     @functools.cached_property
+    def given_baseline(self) -> Architecture | None:
+        """The architecture of config.baseline, where there is one and it fits the budget."""
+        if self.config.baseline is None:
+            return None
+        arch = hand_made(self.config, self.inputs, self.space, len(self.data.class_names))
+        return arch if self.budget.fits(self.cost(arch)) else None
+
+    @functools.cached_property
     def baseline(self) -> Architecture:
-        """The hand-made architecture."""
-        return hand_made(self.config, self.inputs, self.space, len(self.data.class_names))
+        """The hand-made architecture: the one given, or one derived from the budget."""
+        if self.given_baseline is not None:
+            return self.given_baseline
+        stock = self.family.stock(**self.inputs.given | self.config.inputs)
+        return derive.hand_made(self.space, stock, self.budget, self.architecture, self.cost)
 
     def augment(self, key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Augmented images (B, S, S, C) and soft targets (B, classes) of a batch, on the device."""
@@ -114,7 +127,7 @@ def architecture(
 
 def hand_made(config: Config, inputs: Images, space: SearchSpace, classes: int) -> Architecture:
     """The architecture of config.baseline: one value of a dimension may stand for every block."""
-    given = {name: value for name, value in config.baseline if value is not None}
+    given = {name: value for name, value in config.baseline or () if value is not None}
     replaced = {name: value for name, value in given.items() if name not in space.names}
     choices = {name: given[name] for name in space.names}
     for dimension in space.dimensions:
@@ -173,8 +186,9 @@ def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> N
         for value in dimension.values:
             with explained(f'config.space.{dimension.name}={value}'):
                 make(space.uniform('lower', {dimension.name: value}))
-    with explained('config.baseline'):
-        hand_made(config, inputs, space, 2)
+    if config.baseline is not None:
+        with explained('config.baseline'):
+            hand_made(config, inputs, space, 2)
 
 
 @contextlib.contextmanager
@@ -206,32 +220,6 @@ def check_data(task: Task) -> None:
             )
 
 
-def work(config: Config, data: datasets.Data) -> dict[str, float]:
-    """The work of every phase, in images trained on."""
-
-    def training(recipe: Recipe, images: int) -> float:
-        return recipe.steps(images) * recipe.batch_size
-
-    search, retrain = len(data.search) * SCORING, training(config.retrain, len(data.everything))
-    pairs = 2 * config.explore.pairs * len(config.dimensions)
-    move, iterations, scored = {
-        's4': ('explore', config.explore.iterations, pairs),
-        's3': ('s3', config.s3.iterations, config.s3.samples),
-    }.get(config.search.kind, ('', 0, 0))
-    phases: dict[str, float] = {}
-    if config.search.kind not in ('largest', 'stock'):
-        supernets = (f'supernet_{t}' for t in range(iterations + 1))
-        phases |= dict.fromkeys(supernets, training(config.supernet, len(data.train)))
-        phases |= dict.fromkeys((f'{move}_{t}' for t in range(iterations)), scored * search)
-        evolution = config.evolve.population * config.evolve.generations * search
-        phases |= {'evolve': evolution}
-        if config.search.each_space:
-            phases |= {f'evolve_{t}': evolution for t in range(iterations)}
-            phases |= {f'retrain_{t}': retrain for t in range(iterations)}
-    phases |= {'retrain': retrain, 'baseline': retrain}
-    return phases | {'test': 2 * data.facts['test'] * SCORING}
-
-
 def identity(task: Task) -> dict[str, Any]:
     """What a run computes: the config without what is free to change, flat, and the digests."""
     flat = {'data digest': task.data.digest}
@@ -249,15 +237,12 @@ def identity(task: Task) -> dict[str, Any]:
     return flat
 
 
-def claim(task: Task, workdir: pathlib.Path) -> None:
+def claim(task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None = None) -> None:
     """Makes the workdir this run's: from here on files are written.
 
-    Raises where the hand-made model is over the budget, or the folder holds another run (with the
-    keys in which they differ) or other files.
+    `measured` is what the config was resolved from, kept so that a run that goes on has the same.
+    Raises where the folder holds another run (with the keys in which they differ) or other files.
     """
-    excess = task.budget.excess(task.cost(task.baseline))
-    if excess:
-        raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
     path, ours = workdir / 'config.json', identity(task)
     theirs = (read_json(path) or {}).get('identity')
     differing = [
@@ -279,11 +264,18 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
         raise UsageError(
             refusal or f'--workdir={workdir} is refused by another host: see its message'
         )
+    if task.config.baseline is not None and task.given_baseline is None and meshes.is_first_host():
+        print(
+            's4jax: config.baseline is over the budget: the hand-made model is derived instead, as '
+            'with --config.baseline=None',
+            file=sys.stderr,
+        )
     config = task.config.model_dump(mode='json')
     # what a prediction needs to know of the images, without the dataset
     stored = {
         'class_names': list(task.data.class_names),
         'storage_size': task.data.prepared.images.shape[1],
     }
-    write_json(path, {'config': config, 'data': task.data.facts | stored, 'identity': ours})
+    row = {'config': config, 'data': task.data.facts | stored, 'identity': ours}
+    write_json(path, row | ({'measured': measured} if measured else {}))
     write_json(workdir / 'splits.json', task.data.splits)

@@ -25,8 +25,11 @@ WORDS = {'true': True, 'false': False}
 SHOWN = 60  # characters of a value that an error repeats
 
 
-def _number(value: Any) -> Any:
-    """Text such as 60k, 25M or 5e-4 as a number; True and False are not numbers."""
+def number(value: Any) -> Any:
+    """Text such as 60k, 25M or 5e-4 as a number; True and False are not numbers.
+
+    Other values stay as they are; text that is no number raises ValueError.
+    """
     if type(value) is int or type(value) is float:  # nearly always: evolution makes 100,000 of them
         return value
     if isinstance(value, bool):
@@ -35,8 +38,8 @@ def _number(value: Any) -> Any:
         match = NUMBER.fullmatch(value.strip().replace('_', ''))
         if match is None:
             raise ValueError('it is not a number')
-        number = float(match[1]) * UNITS[match[2]]
-        return int(number) if number.is_integer() else number
+        found = float(match[1]) * UNITS[match[2]]
+        return int(found) if found.is_integer() else found
     return value
 
 
@@ -55,10 +58,10 @@ def _flag(value: Any) -> Any:
 
 
 # The types of fields. Numbers may be written 60k, 25M, 5G; bounds come with pydantic.Field.
-Int = Annotated[int, pydantic.BeforeValidator(_number)]
-Float = Annotated[float, pydantic.BeforeValidator(_number)]
+Int = Annotated[int, pydantic.BeforeValidator(number)]
+Float = Annotated[float, pydantic.BeforeValidator(number)]
 Bool = Annotated[bool, pydantic.Strict(), pydantic.BeforeValidator(_flag)]
-Number = Annotated[int | float, pydantic.BeforeValidator(_number)]  # an int stays an int
+Number = Annotated[int | float, pydantic.BeforeValidator(number)]  # an int stays an int
 Ints = Annotated[tuple[Int, ...], pydantic.BeforeValidator(sequence)]
 Floats = Annotated[tuple[Float, ...], pydantic.BeforeValidator(sequence)]
 
@@ -208,7 +211,7 @@ def keys(
     for name, field in section.model_fields.items():
         value = field.get_default() if values is None else getattr(values, name)
         inner = section_in(field.annotation)
-        if inner is None:
+        if inner is None or (values is not None and value is None):
             yield name, field, value
         else:
             below = value if isinstance(value, Section) else None

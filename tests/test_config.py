@@ -199,7 +199,6 @@ def test_what_is_wrong_in_one_line(changes, words):
             {'model__channels': 3, 'preprocess__mean': [0.3] * 3, 'preprocess__std': [0.3] * 3},
             'config.model.channels=3, but the images of digits have 1: write 1',
         ),
-        ({'baseline__embed_dim': 40}, 'config.baseline is over the budget (params '),
         ({'baseline__num_heads': [1, 2]}, 'config.baseline: '),
         (
             {'supernet__batch_size': 4000},

@@ -7,11 +7,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
+    ['plan'],
     ['main', 'count', 'predict', 'compare'],
+    ['planning'],
+    ['forecast'],
+    ['timing'],
     ['pipeline', 'predictor'],
     ['phases', 'spending'],
+    ['fitting'],
     ['run'],
-    ['config', 'config_file', 'report'],
+    ['work'],
+    ['config', 'config_file', 'report', 'preset'],
     ['training'],
     ['models', 'data'],
     ['search'],
@@ -29,7 +35,7 @@ OWNERS = {
     'matplotlib': {'report'},
     'tensorboardX': {'training'},
     'optax': {'training'},
-    'tqdm': {'runtime', 'data', 'predict'},
+    'tqdm': {'data', 'predict'},
     'safetensors': {'models'},
     'torch': {'models'},
     'huggingface_hub': {'models'},

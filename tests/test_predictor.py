@@ -11,7 +11,7 @@ from PIL import Image
 from runs import config, run
 
 import s4jax
-from s4jax import phases
+from s4jax import fitting, phases
 from s4jax import run as runs
 from s4jax.data.sources import digits
 from s4jax.errors import UsageError
@@ -78,7 +78,7 @@ def test_statistics_and_encoders_come_back_too(name, tmp_path):
     task, session = runs.prepare(config(name, **changes), tmp_path / 'run', Signals())
     runs.claim(task, session.workdir)
     models = {
-        name: phases.fit_alone(task, session, phase, task.baseline)
+        name: fitting.fit_alone(task, session, phase, task.baseline)
         for name, phase in (('winner', 'retrain'), ('baseline', 'baseline'))
     }
     tested = phases.test_models(task, session, models)

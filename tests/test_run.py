@@ -62,13 +62,32 @@ def test_the_hand_made_model_may_have_a_value_for_each_block(tmp_path):
     assert other.architecture(other.space.largest()).head_dim == 8
 
 
+@pytest.mark.parametrize('budget', [20e3, 60e3, 200e3])
+def test_without_a_hand_made_model_the_largest_scaled_stock_shape_that_fits(tmp_path, budget):
+    task, _ = task_of(tmp_path, baseline=None, budget__params=budget)
+    assert 0.4 * budget < task.cost(task.baseline)['params'] <= budget
+    assert task.given_baseline is None and set(task.baseline.mlp_ratio) == {4}
+    heads = set(task.baseline.num_heads).pop()
+    assert abs(heads - task.baseline.embed_dim / 8) <= 1  # heads of 8 fill the width
+
+
+def test_a_hand_made_model_over_the_budget_gives_way_and_is_named(tmp_path, capsys):
+    task, _ = task_of(tmp_path, budget__params=30e3)
+    assert task.cost(task.baseline)['params'] <= 30e3
+    run.claim(task, tmp_path / 'run')
+    assert 'config.baseline is over the budget: the hand-made' in capsys.readouterr().err
+    given, _ = task_of(tmp_path / 'other')
+    run.claim(given, tmp_path / 'other')
+    assert given.baseline == given.given_baseline and capsys.readouterr().err == ''
+
+
 def test_the_work_of_every_phase(tmp_path):
     task, session = task_of(tmp_path)
     assert session.progress.plan == {
         **{f'supernet_{t}': 623 * 32 for t in range(4)},
-        **{f'explore_{t}': pytest.approx(2 * 40 * 4 * 400 / 3) for t in range(3)},
-        'evolve': pytest.approx(20 * 8 * 400 / 3),
+        **{f'explore_{t}': 2 * 40 * 4 * 400 for t in range(3)},
+        'evolve': 20 * 8 * 400,
         'retrain': 1091 * 32,
         'baseline': 1091 * 32,
-        'test': pytest.approx(2 * 400 / 3),
+        'test': 2 * 400,
     }

@@ -26,10 +26,10 @@ def resolved(root: str) -> pathlib.Path:
     return existing_directory(root, 'data.root')
 
 
-def place(root: pathlib.Path, size: int) -> str:
+def place(root: pathlib.Path, size: int, channels: int = 3) -> str:
     """The name under which a folder's images are prepared; another folder has another one."""
     digest = hashlib.blake2b(str(root).encode(), digest_size=4).hexdigest()
-    return f'folder-{root.name}-{digest}-{size}'
+    return f'folder-{root.name}-{digest}-{size}{"-grey" * (channels == 1)}'
 
 
 def items(root: pathlib.Path) -> Items:

@@ -4,7 +4,7 @@ import re
 import typing
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pydantic
@@ -59,6 +59,9 @@ class DataSettings(Section):
         '256 for others',
         examples=[256],
     )
+    channels: Literal[1, 3] | None = pydantic.Field(
+        None, description='how a folder is stored: 1 grey, 3 in colour; None: in colour'
+    )
     search: FractionOrCount = pydantic.Field(
         0.1,
         description='fraction or number of the training images that are held out to score subnets, '
@@ -110,8 +113,9 @@ def load(settings: DataSettings, stop: Callable[[], bool] = lambda: False) -> Pr
         return digits()
     if settings.name == 'folder':
         path = folder.resolved(settings.root)
-        directory = prepared_directory('') / folder.place(path, settings.size)
-        return prepare(directory, folder.items(path), settings.size, 3, stop)
+        channels = settings.channels or 3
+        directory = prepared_directory('') / folder.place(path, settings.size, channels)
+        return prepare(directory, folder.items(path), settings.size, channels, stop)
     builder = published.find(settings.name, settings.root)
     info = builder.info
     channels = 1 if info.features['image'].shape[-1] == 1 else 3

@@ -5,6 +5,8 @@ A family is a module with
 - `SEARCHED`: the names of its dimensions;
 - `architecture(choices, **inputs)`: an `Architecture` of choices and of the values of config.model;
 - `stages(names)`: which dimensions give the numbers of blocks;
+- `stock(**inputs)`: the shape of a well-known model, a value for every dimension, from which a
+  hand-made model is scaled where a config gives none (see `search/derive.py`);
 - `sizes_of(arch)`: the NamedTuple of sizes that the forward pass needs, in hierarchical families
   one of them per stage; a field `depth` is a number of blocks, a tuple holds one size per block
   (see `elastic`);

@@ -137,6 +137,11 @@ def architecture(
     return Architecture(**fields, **inputs)
 
 
+def stock(**inputs: Any) -> dict[str, Any]:
+    """The shape of Shunted-S."""
+    return dict(embed_dim=64, depth=(2, 4, 12, 1), mlp_ratio=8)
+
+
 def params(arch: Architecture) -> int:
     """Exact number of parameters; the running statistics of the stem are not among them."""
     s, e, widths = arch.stem_width, arch.embed_dim, arch.widths

@@ -114,6 +114,11 @@ def architecture(choices: Choices, **inputs: Any) -> Architecture:
     return Architecture(**hierarchy.fields(choices, USUAL), **inputs)
 
 
+def stock(**inputs: Any) -> dict[str, Any]:
+    """The shape of Swin-T."""
+    return dict(embed_dim=96, depth=(2, 2, 6, 2), mlp_ratio=4)
+
+
 def params(arch: Architecture) -> int:
     """Exact number of parameters."""
     e, last = arch.embed_dim, arch.widths[-1]

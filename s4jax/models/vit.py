@@ -51,6 +51,11 @@ def architecture(choices: Choices, **inputs: Any) -> Architecture:
     return Architecture(**plain.fields(choices), **inputs)
 
 
+def stock(head_dim: int = 64, **inputs: Any) -> dict[str, Any]:
+    """The shape of DeiT-S (Touvron et al., ICML 2021): its heads fill its width."""
+    return dict(embed_dim=384, depth=12, num_heads=384 / head_dim, mlp_ratio=4)
+
+
 def params(arch: Architecture) -> int:
     """Exact number of parameters."""
     d, k = arch.embed_dim, arch.head_dim

@@ -10,7 +10,7 @@ from s4jax.runtime.files import write_json
 
 # Two runs of the same config on the same machine differ in times and rates, and in nothing else; of
 # report.html these are the sections of class `own`.
-NOT_COMPARED = ('timing.jsonl', 'tensorboard')
+NOT_COMPARED = ('timing.jsonl', 'plan.json', 'tensorboard')
 
 
 def finish(workdir: pathlib.Path, result: Result) -> str:

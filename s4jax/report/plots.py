@@ -254,16 +254,8 @@ def draw_scores(axes: Axes, accuracies: Sequence[np.ndarray]) -> None:
     """
     for t, (values, color) in enumerate(zip(accuracies, colors(len(accuracies)))):
         spread = np.arange(len(values)) * 0.618 % 1 - 0.5
-        axes.plot(
-            t + 0.5 * spread,
-            values,
-            '.',
-            color=color,
-            alpha=0.55,
-            markersize=4.5,
-            markeredgewidth=0,
-            gid=f'space_{t}',
-        )
+        look = {'alpha': 0.55, 'markersize': 4.5, 'markeredgewidth': 0, 'gid': f'space_{t}'}
+        axes.plot(t + 0.5 * spread, values, '.', color=color, **look)
         axes.plot([t - 0.34, t + 0.34], [values.mean()] * 2, color=LIMIT, linewidth=1.6)
     spaces_axis(axes, len(accuracies))
     percent_axis(axes.yaxis)

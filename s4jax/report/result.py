@@ -86,7 +86,7 @@ class Result:
     `search_accuracy` and `choices` are the winner's in the evolution, and `evolution` says why the
     evolution ended: None where `method` has none. `backtracks` is S3's number of spaces that were
     given up; `spaces` has the models of further spaces that were visited; `spent` what the search
-    cost.
+    cost. `derived`: the baseline is not config.baseline, but was derived from the budget.
     """
 
     family: str
@@ -105,6 +105,7 @@ class Result:
     backtracks: int | None
     spaces: dict[str, Model]
     spent: Spent
+    derived: bool = False
 
     def to_json(self) -> dict[str, Any]:
         found = {'search_accuracy': self.search_accuracy, 'choices': self.choices}
@@ -116,7 +117,7 @@ class Result:
             'encoder': self.encoder,
             'trajectory': [visited.to_json() for visited in self.trajectory],
             'winner': self.winner.to_json() | found,
-            'baseline': self.baseline.to_json(),
+            'baseline': self.baseline.to_json() | ({'derived': True} if self.derived else {}),
             'references': {name: r.to_json() for name, r in self.references.items()},
             'evolution': self.evolution,
             'method': self.method,
@@ -144,4 +145,5 @@ class Result:
             backtracks=row['backtracks'],
             spaces={name: Model.from_json(model) for name, model in row['spaces'].items()},
             spent=Spent(**row['spent']),
+            derived=row['baseline'].get('derived', False),
         )

@@ -84,6 +84,8 @@ def models(result: Result) -> Rows:
             (name, f'test accuracy {tested(model)}, {costs}'),
             ('', f'    {sizes(model.architecture, searched)}'),
         ]
+    if result.derived:
+        rows += [('', f'    derived: the stock shape of {result.family}, scaled to the budget')]
     return rows
 
 

@@ -1,72 +1,162 @@
-"""One line of progress: the phase, images a second, time left for the phase and for the run."""
+"""Progress: the phase, images a second, and when the phase and the run will have ended.
+
+On a terminal it is one line that is written over; in a log it is one line a minute.
+"""
 
 import contextlib
 import json
 import pathlib
+import shutil
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-import tqdm
+from s4jax.runtime.compiling import Compiling, watch
 
-from s4jax.runtime.files import Lines
+# the work of an image, measured in training steps of an image, until it has been measured
+WORK = {'supernet': 1.0, 'alone': 1.0, 'subnets': 1 / 3, 'test': 1 / 3}
+KINDS = {
+    'explore': 'subnets',
+    's3': 'subnets',
+    'evolve': 'subnets',
+    'retrain': 'alone',
+    'baseline': 'alone',
+}
+STEADY = 5.0  # seconds of work before a rate is believed
+AGREE = 0.25  # how far the rates of the two halves of this time may differ
+LONG = 60.0  # seconds after which that of the second half is believed, even where it changes
+MINUTE = 60.0
+MOST_POINTS = 256
 
-SCORING = 1 / 3  # the work of scoring an image, measured in training steps of an image
-FORMAT = '{desc} {percentage:3.0f}%  {rate_fmt}  phase: {elapsed}, {remaining} left{postfix}'
+
+def kind(phase: str) -> str:
+    """Phases of one kind do the same work for each image."""
+    name = phase.partition('_')[0]
+    return KINDS.get(name, name)
+
+
+def duration(seconds: float) -> str:
+    """43 s, 12 min, 1 h 05 min, 2 d 3 h: no more digits than an estimate has."""
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f'{whole} s'
+    minutes = round(whole / 60)
+    if minutes < 10:
+        return f'{whole // 60} min {whole % 60:02d} s'
+    if minutes < 60:
+        return f'{minutes} min'
+    hours = round(whole / 3600)
+    return (
+        f'{minutes // 60} h {minutes % 60:02d} min'
+        if hours < 48
+        else f'{hours // 24} d {hours % 24} h'
+    )
+
+
+class Rate:
+    """Images a second. `at` takes the seconds of work so far, without compilation."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, float]] = [(0.0, 0.0)]
+
+    def at(self, seconds: float, images: float) -> None:
+        self._points.append((seconds, images))
+        if len(self._points) > MOST_POINTS:
+            self._points = [*self._points[:-1:2], self._points[-1]]
+
+    @property
+    def value(self) -> float | None:
+        """That of the second half of the time; None until it is steady.
+
+        It is steady when there were a few seconds of work and both halves have about one rate.
+        """
+        seconds, images = self._points[-1]
+        if seconds < STEADY:
+            return None
+        middle = next(point for point in self._points if point[0] >= seconds / 2)
+        if not 0 < middle[0] < seconds or images <= middle[1]:
+            return None
+        first = middle[1] / middle[0]
+        second = (images - middle[1]) / (seconds - middle[0])
+        agree = abs(first - second) <= AGREE * max(first, second)
+        return second if agree or seconds >= LONG else None
 
 
 class Progress:
-    """Counts work in images trained on; `plan` holds the work of every phase of the run.
+    """Counts images; `plan` holds the number of images of every phase of the run.
 
     The seconds of each phase and session are kept in `timing.jsonl`. With `shown` off nothing is
-    printed or written.
+    printed or written. `clock` gives seconds.
     """
 
-    def __init__(self, workdir: pathlib.Path, plan: Mapping[str, float], shown: bool = True):
-        self.workdir, self.plan, self.shown = workdir, dict(plan), shown
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        plan: Mapping[str, float],
+        shown: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        compiling: Compiling | None = None,
+    ):
+        self.workdir, self.plan, self.shown, self.clock = workdir, dict(plan), shown, clock
+        self.compiling = compiling or watch()
         self.running = ''  # the name of the phase under way
-        self._work, self._seconds = 0.0, 0.0  # of the phases that this session has finished
-        self._began = self._first = self._done = self._total = 0.0
-        self._bar = tqdm.tqdm(disable=True)
+        self.expected: dict[str, float] = {}  # seconds of phases to come, where they were planned
+        self._paces: dict[str, float] = {}  # seconds an image, compilation included, by kind
+        self._began = self._printed = self._first = self._done = self._total = 0.0
+        self._rate = Rate()
+        self._terminal = False
+        self._printing = threading.RLock()
 
     def warn(self, text: str) -> None:
-        tqdm.tqdm.write(f's4jax: {text}', file=sys.stderr)
+        self._print(f's4jax: {text}')
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """A phase that this session computes, or goes on with."""
-        self.running, self._began = name, time.monotonic()
+        self.running, self._began = name, self.clock()
+        self._printed, self._rate = self._began, Rate()
         self._first = self._done = 0.0
         self._total = self.plan.pop(name, 0.0)
-        self._bar = self._new_bar(name)
+        self._terminal = sys.stderr.isatty()
+        over, outcome = threading.Event(), 'stopped'
+        ticker = threading.Thread(target=self._tick_until, args=(over,), daemon=True)
+        ticker.start()
         try:
             yield
+            outcome = 'done'
         finally:
-            self._bar.close()
+            over.set()
+            ticker.join()
+            self._finish(outcome)
             self.running = ''
-            seconds, work = time.monotonic() - self._began, self._done - self._first
-            self._work, self._seconds = self._work + work, self._seconds + seconds
-            self.note({'phase': name, 'seconds': round(seconds, 2), 'images': round(work)})
 
-    def _new_bar(self, name: str) -> tqdm.tqdm:
-        return tqdm.tqdm(
-            total=max(1, round(self._total)),
-            desc=f'{name:<10}',
-            unit='img',
-            unit_scale=True,
-            file=sys.stderr,
-            disable=not self.shown,
-            dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-            maxinterval=30,
-            bar_format=FORMAT,
-        )
+    def _tick_until(self, over: threading.Event) -> None:
+        while not over.wait(1.0):
+            self.tick()
+
+    def _finish(self, outcome: str) -> None:
+        """Remembers the pace of the phase under way, and says and writes what it took."""
+        seconds, images = self.clock() - self._began, self._done - self._first
+        compiled = self.compiling.seconds(self._began)
+        if images and outcome == 'done':
+            self._paces[kind(self.running)] = seconds / images
+        if not self.shown:
+            return
+        busy = max(1e-9, seconds - compiled)
+        rate = f', {images / busy:,.0f} img/s' if images else ''
+        compilation = f', {duration(compiled)} of it compiling' if compiled >= 1 else ''
+        self._print(f'{self.running:<10} {outcome} after {duration(seconds)}{compilation}{rate}')
+        row = {'phase': self.running, 'seconds': round(seconds, 2), 'images': round(images)}
+        row |= {'compiling': round(compiled, 2)}
+        self.note(row)
 
     def seconds(self, name: str) -> float:
         """How long a phase has taken so far, in all sessions of the run."""
-        known = Lines(self.workdir / 'timing.jsonl').rows
-        running = time.monotonic() - self._began if name == self.running else 0.0
-        return running + sum(row['seconds'] for row in known if row.get('phase') == name)
+        path = self.workdir / 'timing.jsonl'
+        rows = map(json.loads, path.read_text().splitlines() if path.exists() else ())
+        running = self.clock() - self._began if name == self.running else 0.0
+        return running + sum(row['seconds'] for row in rows if row.get('phase') == name)
 
     def note(self, row: Mapping[str, object]) -> None:
         """Adds a row to `timing.jsonl`."""
@@ -80,17 +170,71 @@ class Progress:
         """A phase that needs nothing more."""
         self.plan.pop(name, None)
 
-    def resume(self, work: float) -> None:
-        """The phase under way begins with this much of its work done by an earlier session."""
-        self._first = self._done = work
-        self._bar.initial = self._bar.n = round(work)
+    def resume(self, images: float) -> None:
+        """The phase under way begins with this many of its images done by an earlier session."""
+        self._first = self._done = images
 
-    def advance(self, work: float) -> None:
-        """The phase under way has done this much of its work."""
-        self._done = work
-        seconds = self._seconds + time.monotonic() - self._began
-        rate = (self._work + work - self._first) / seconds
-        rest = max(0.0, self._total - work) + sum(self.plan.values())
-        left = tqdm.tqdm.format_interval(rest / rate if rate else 0)
-        self._bar.set_postfix_str(f'run: {left} left', refresh=False)
-        self._bar.update(round(work) - self._bar.n)
+    def advance(self, images: float) -> None:
+        """The phase under way has done this many of its images."""
+        self._done = images
+        self._rate.at(self._busy(), images - self._first)
+
+    def _busy(self) -> float:
+        """The seconds of the phase under way in which nothing was compiled."""
+        return max(0.0, self.clock() - self._began - self.compiling.seconds(self._began))
+
+    def tick(self) -> None:
+        """Shows the line where it is due: on a terminal now, in a log once a minute."""
+        now = self.clock()
+        if self.shown and self.running and (self._terminal or now - self._printed >= MINUTE):
+            self._printed = now
+            self._print(self.line(), over=self._terminal)
+
+    def line(self) -> str:
+        """The phase under way in one line. No time is estimated before the rate is steady."""
+        share = min(1.0, self._done / self._total) if self._total else 0.0
+        head = f'{self.running:<10} {share:4.0%}  '
+        compiled = self.compiling.seconds(self._began)
+        if self.compiling.under_way:
+            return f'{head}compiling for {duration(compiled)}'
+        rate = self._rate.value
+        if rate is None:
+            return f'{head}measuring the speed' + (
+                f' (compiled in {duration(compiled)})' if compiled >= 1 else ''
+            )
+        left = max(0.0, self._total - self._done) / rate
+        run = left + self._later(rate)
+        return f'{head}{rate:,.0f} img/s  phase: {_end(left)}  run: {_end(run)}'
+
+    def _later(self, rate: float) -> float:
+        """The seconds of the phases to come, at the paces so far.
+
+        A kind that has not run yet takes what was planned, or is estimated from the phase under
+        way, by WORK.
+        """
+        own = kind(self.running)
+        paces = {own: 1 / rate} | self._paces
+        seconds = 0.0
+        for name, images in self.plan.items():
+            other = kind(name)
+            guess = images * WORK.get(other, 1.0) / WORK.get(own, 1.0) / rate
+            planned = self.expected.get(name, guess)
+            seconds += images * paces[other] if other in paces else planned
+        return seconds
+
+    def _print(self, text: str, over: bool = False) -> None:
+        """A line on stderr; `over`: to be written over by the next one."""
+        if not over and not self._terminal:
+            print(text, file=sys.stderr, flush=True)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        with self._printing:
+            cut = text[:width] if over else f'{text}\n'
+            print(f'\r\x1b[K{cut}', end='', file=sys.stderr, flush=True)
+
+
+def _end(seconds: float) -> str:
+    """How long it takes, and when that is."""
+    end = time.localtime(time.time() + seconds)
+    today = time.strftime('%j') == time.strftime('%j', end)
+    return f'{duration(seconds)} left, until {time.strftime("%H:%M" if today else "%a %H:%M", end)}'

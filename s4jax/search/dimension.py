@@ -190,6 +190,19 @@ class Dimension:
         """The stage, counted from 0, that the name's suffix gives, or None for all stages."""
         return parse_name(self.name)[1]
 
+    def nearest(self, value: float) -> int | float:
+        """The value of the grid nearest to `value`, between floor and ceiling.
+
+        A dimension of one choice has no other value.
+        """
+        if self.lower == self.upper:
+            return _grid_value(self.lower)
+        ceiling = min(self._most, self._most if self.ceiling is None else self.ceiling)
+        least = math.ceil((self.floor - self.lower) / self.step - 1e-9)
+        most = math.floor((ceiling - self.lower) / self.step + 1e-9)
+        steps = math.floor((value - self.lower) / self.step + 0.5)
+        return _grid_value(self.lower + max(least, min(most, steps)) * self.step)
+
     @property
     def _most(self) -> int:
         return MOST_BLOCKS if self.base == 'depth' else LARGEST

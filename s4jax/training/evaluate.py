@@ -15,7 +15,6 @@ from pydantic import Field
 
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import Lines
-from s4jax.runtime.progress import SCORING
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Interrupted, Signals
 from s4jax.search.explore import Score
@@ -180,7 +179,7 @@ def make_score(
                 )
             )
             scored += len(part)
-            session.progress.advance(scored * images * SCORING)
+            session.progress.advance(scored * images)
         return np.array([value(*known[keys[arch]]) for arch in architectures])
 
     return score

@@ -1,5 +1,6 @@
 """The compiled training step, the same for a supernet and for one architecture alone."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,21 @@ from s4jax.runtime import mesh as meshes
 State = dict[str, Any]
 Augment = Callable[[jax.Array, dict[str, jax.Array]], tuple[jax.Array, jax.Array]]
 Step = Callable[[State, Any, dict[str, jax.Array]], tuple[State, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """`step(state, sizes, batch) -> (state, loss)`, compiled once for each kind of sizes."""
+
+    function: Any  # jitted, of (state, frozen, sizes, batch)
+    frozen: Any
+
+    def __call__(self, state: State, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
+        return self.function(state, self.frozen, sizes, batch)
+
+    def compile(self, state: State, sizes: Any, batch: Any) -> Any:
+        """The program for these arguments: it says what memory it needs."""
+        return self.function.lower(state, self.frozen, sizes, batch).compile()
 
 
 def initial_state(
@@ -51,7 +67,7 @@ def make_step(
     mesh: jax.sharding.Mesh,
     encode: Callable[[Any, jax.Array], Any] = images_as_they_are,
     frozen: Any = (),
-) -> Step:
+) -> Compiled:
     """The compiled `step(state, sizes, batch) -> (state, loss)`.
 
     `augment(key, batch)` gives images (B, S, S, C) and soft targets (B, classes) on the device;
@@ -90,4 +106,4 @@ def make_step(
 
     everywhere = meshes.replicated(mesh)
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(everywhere, everywhere))
-    return lambda state, sizes, batch: compiled(state, frozen, sizes, batch)
+    return Compiled(compiled, frozen)

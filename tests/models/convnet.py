@@ -51,6 +51,10 @@ def architecture(choices: Choices, **inputs: Any) -> Architecture:
     return Architecture(**sizes, **inputs)
 
 
+def stock(**inputs: Any) -> dict[str, float]:  # scaled where a config gives no hand-made model
+    return dict(embed_dim=64, depth=6, expansion=2)
+
+
 def sizes_of(arch: Architecture) -> Sizes:
     return Sizes(arch.embed_dim, arch.depth, arch.hidden)
 

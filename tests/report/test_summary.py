@@ -122,3 +122,10 @@ def test_numbered_dimensions_show_the_size_and_the_depths():
     choices = {'depth_1': 2, 'depth_2': 1, 'mlp_ratio_1': (3, 3), 'mlp_ratio_2': (4,)}
     changed = dataclasses.replace(RESULT, winner=winner, choices=choices)
     assert '\n               depths [2, 1], mlp_ratio [3, 3, 4]\n' in summary(WORKDIR, changed)
+
+
+def test_a_derived_hand_made_model_is_called_so():
+    text = summary(pathlib.Path('runs/x'), dataclasses.replace(RESULT, derived=True))
+    assert 'derived: the stock shape of vit, scaled to the budget' in text
+    again = Result.from_json(dataclasses.replace(RESULT, derived=True).to_json())
+    assert again.derived and 'derived' not in RESULT.to_json()['baseline']

@@ -10,6 +10,7 @@ from s4jax.models.clip.decoder import (
     params,
     sizes_of,
     stages,
+    stock,
 )
 from s4jax.models.clip.inputs import States as Inputs
 
@@ -24,4 +25,5 @@ __all__ = [
     'params',
     'sizes_of',
     'stages',
+    'stock',
 ]

@@ -76,6 +76,11 @@ def architecture(choices: Choices, **inputs: Any) -> Architecture:
     return Architecture(**plain.fields(choices), **inputs)
 
 
+def stock(width: int = 768, head_dim: int = 64, **inputs: Any) -> dict[str, Any]:
+    """Three blocks, half as wide as the tower's tokens; heads fill the tokens' width."""
+    return dict(embed_dim=width / 2, depth=3, num_heads=width / head_dim, mlp_ratio=4)
+
+
 def params(arch: Architecture) -> int:
     """Exact number of the decoder's parameters; the frozen encoder's are not counted."""
     f, d = arch.width, arch.embed_dim

@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 
 from s4jax.report.result import Model, Result
-from s4jax.runtime.files import Lines, read_json
+from s4jax.report.timing import read_timing
+from s4jax.runtime.files import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +28,7 @@ def read(workdir: pathlib.Path, method: str, seed: int) -> Outcome | None:
     row, tested = read_json(workdir / 'result.json'), read_json(workdir / 'phases' / 'test.json')
     if row is None or tested is None:
         return None
-    seconds: dict[str, float] = {}
-    for line in Lines(workdir / 'timing.jsonl').rows:
-        if 'phase' in line:
-            seconds[line['phase']] = seconds.get(line['phase'], 0.0) + line['seconds']
+    seconds = read_timing(workdir / 'timing.jsonl').seconds
     return Outcome(
         method, seed, Result.from_json(row), frozenset(tested['wrong']['winner']), seconds
     )

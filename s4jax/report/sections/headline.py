@@ -19,6 +19,8 @@ SPLITS = (
 ORIGINS = {
     'Winner': 'found by the search, then trained from scratch',
     'Hand-made': 'sizes chosen by a person (config.baseline), trained in the same way',
+    'Derived': "the family's stock shape, scaled evenly to the largest that fits the budget (no "
+    'config.baseline, or one over the budget), trained in the same way',
 }
 
 
@@ -30,8 +32,14 @@ def headline(run: Run) -> Html:
         return join([*top, tag('p', text, class_='verdict')])
     result = run.result
     cards = [
-        card('Winner', 'winner', result.winner, run.budget),
-        card('Hand-made', 'baseline', result.baseline, run.budget),
+        card('Winner', 'winner', result.winner, run.budget, ORIGINS['Winner']),
+        card(
+            'Hand-made',
+            'baseline',
+            result.baseline,
+            run.budget,
+            ORIGINS['Derived' if result.derived else 'Hand-made'],
+        ),
     ]
     conclusion = tag('p', verdict(result.winner, result.baseline), class_='verdict')
     panels = tag('div', *cards, accuracies(result), class_='panels')
@@ -63,7 +71,7 @@ def facts(run: Run) -> str:
     )
 
 
-def card(name: str, class_: str, model: Model, budget: Budget) -> Html:
+def card(name: str, class_: str, model: Model, budget: Budget, origin: str) -> Html:
     """A tested model: accuracy with its interval, and its costs beside their limits."""
     low, high = wilson(model.correct, model.images)
     limits = dict(budget.limits)
@@ -80,7 +88,7 @@ def card(name: str, class_: str, model: Model, budget: Budget) -> Html:
         f'{model.correct:,} of {model.images:,} test images; 95% interval {low:.1%} to {high:.1%}'
     )
     accuracy = tag('p', f'{model.accuracy:.2%}', class_='big')
-    heading = join([tag('h3', name), tag('p', ORIGINS[name], class_='faint')])
+    heading = join([tag('h3', name), tag('p', origin, class_='faint')])
     return tag(
         'div', heading, accuracy, tag('p', tested), tag('ul', *costs), class_=f'card {class_}'
     )

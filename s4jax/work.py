@@ -1,0 +1,31 @@
+"""How many images each phase of a run trains on or scores."""
+
+from s4jax import data as datasets
+from s4jax.config import Config
+from s4jax.training.recipe import Recipe
+
+
+def work(config: Config, data: datasets.Data) -> dict[str, float]:
+    """The images of every phase, trained on or scored; an image counts for every subnet."""
+
+    def training(recipe: Recipe, images: int) -> float:
+        return recipe.steps(images) * recipe.batch_size
+
+    search, retrain = len(data.search), training(config.retrain, len(data.everything))
+    pairs = 2 * config.explore.pairs * len(config.dimensions)
+    move, iterations, scored = {
+        's4': ('explore', config.explore.iterations, pairs),
+        's3': ('s3', config.s3.iterations, config.s3.samples),
+    }.get(config.search.kind, ('', 0, 0))
+    phases: dict[str, float] = {}
+    if config.search.kind not in ('largest', 'stock'):
+        supernets = (f'supernet_{t}' for t in range(iterations + 1))
+        phases |= dict.fromkeys(supernets, training(config.supernet, len(data.train)))
+        phases |= dict.fromkeys((f'{move}_{t}' for t in range(iterations)), scored * search)
+        evolution = config.evolve.population * config.evolve.generations * search
+        phases |= {'evolve': evolution}
+        if config.search.each_space:
+            phases |= {f'evolve_{t}': evolution for t in range(iterations)}
+            phases |= {f'retrain_{t}': retrain for t in range(iterations)}
+    phases |= {'retrain': retrain, 'baseline': retrain}
+    return phases | {'test': 2 * data.facts['test']}
