@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -254,8 +255,8 @@ def draw_scores(axes: Axes, accuracies: Sequence[np.ndarray]) -> None:
     """
     for t, (values, color) in enumerate(zip(accuracies, colors(len(accuracies)))):
         spread = np.arange(len(values)) * 0.618 % 1 - 0.5
-        look = {'alpha': 0.55, 'markersize': 4.5, 'markeredgewidth': 0, 'gid': f'space_{t}'}
-        axes.plot(t + 0.5 * spread, values, '.', color=color, **look)
+        look: dict[str, Any] = {'alpha': 0.55, 'markersize': 4.5, 'markeredgewidth': 0}
+        axes.plot(t + 0.5 * spread, values, '.', color=color, gid=f'space_{t}', **look)
         axes.plot([t - 0.34, t + 0.34], [values.mean()] * 2, color=LIMIT, linewidth=1.6)
     spaces_axis(axes, len(accuracies))
     percent_axis(axes.yaxis)
