@@ -30,7 +30,13 @@ from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.work import work
 
 # what changes no result may differ when a run goes on: cadence and paths (section, key or all)
-FREE = (('checkpoint', None), ('data', 'root'), ('encoder', 'weights'), ('encoder', 'cache'))
+FREE = (
+    ('checkpoint', None),
+    ('data', 'root'),
+    ('data', 'unreadable'),
+    ('encoder', 'weights'),
+    ('encoder', 'cache'),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,8 @@ MUTATIONS = {
 # What is right to be accepted, by the end of the key. Everything else must be refused.
 ZERO = (
     'seed min_lr warmup_epochs weight_decay drop_path erasing mixup cutmix switch smoothing '
-    'padding iterations mutations crossovers scalar_probability block_probability num_conv'
+    'padding iterations mutations crossovers scalar_probability block_probability num_conv '
+    'unreadable'
 ).split()
 TEXT = ('data.root', 'encoder.cache')  # any text is the name of a folder
 ACCEPTED = {

@@ -8,9 +8,9 @@ import typing
 
 import pydantic
 
-from s4jax import data
-from s4jax.data import inspect, places, published, sources
+from s4jax.data import inspect, places, published, sources, splits
 from s4jax.data.messages import first_few
+from s4jax.data.prepared import UNREADABLE
 from s4jax.data.sources import DataSettings
 from s4jax.errors import UsageError
 from s4jax.runtime.arguments import Parser, read_flags
@@ -58,6 +58,7 @@ def parser() -> Parser:
     )
     _add(prepare, PrepareSettings, '--archive')
     _add(prepare, PrepareSettings, '--any-checksum', action='store_true')
+    _add(prepare, DataSettings, '--unreadable', default=UNREADABLE)
     look = commands.add_parser(
         'inspect', parents=[shared], help='counts, sizes, what is suspicious, a contact sheet'
     )
@@ -118,10 +119,16 @@ def prepare(settings: DataSettings, options: PrepareSettings) -> None:
 
 
 def look(settings: DataSettings, options: InspectSettings) -> None:
-    """Prints the report on a dataset and writes its contact sheet."""
+    """Prints the report on a dataset, even one that no run takes, and writes its contact sheet."""
     sheet = sheet_path(options.sheet, f'{settings.name.replace("/", "-")}.png')
-    loaded = data.load(settings, options.seed)
+    prepared = sources.load(settings.model_copy(update={'unreadable': 1.0}))
+    try:
+        loaded, refusal = splits.divide(prepared, settings, options.seed), ''
+    except UsageError as error:
+        loaded, refusal = splits.undivided(prepared, settings), str(error)
     print(*inspect.describe(loaded), sep='\n')
+    if refusal:
+        print(f'\na run cannot use these images: {refusal}')
     try:
         print(f'\n{sheet}: images of {inspect.contact_sheet(loaded, sheet)} classes')
     except OSError as error:

@@ -52,12 +52,14 @@ def items(root: pathlib.Path) -> Items:
         for label, name in enumerate(class_names):
             files += classes[name]
             labels += [label] * len(classes[name])
+    keys = [_key(root, path) for path in files]
     return Items(
         class_names,
         {split: sum(map(len, classes.values())) for split, classes in found.items()},
         [os.fsencode(path.relative_to(root)).decode(errors='replace') for path in files],
         lambda i: (files[i].read_bytes(), labels[i]),
-        _identity(root, files),
+        _identity(keys),
+        list(zip(keys, labels)),
     )
 
 
@@ -73,18 +75,20 @@ def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
     return result
 
 
-def _identity(root: pathlib.Path, files: Files) -> str:
-    """A digest of the files' names, sizes and times: it changes when a file does."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        text = f'{path.relative_to(root)}\n'
-        try:
-            facts = path.stat()
-            text += f'{facts.st_size}\n{facts.st_mtime_ns}\n'
-        except OSError:  # a link to nowhere: it is reported when it is read
-            pass
-        digest.update(text.encode(errors='surrogateescape'))
-    return digest.hexdigest()
+def _key(root: pathlib.Path, path: pathlib.Path) -> str:
+    """A digest of a file's name, size and time: it changes when the file does."""
+    text = f'{path.relative_to(root)}\n'
+    try:
+        facts = path.stat()
+        text += f'{facts.st_size}\n{facts.st_mtime_ns}\n'
+    except OSError:  # a link to nowhere: it is reported when it is read
+        pass
+    return hashlib.blake2b(text.encode(errors='surrogateescape'), digest_size=8).hexdigest()
+
+
+def _identity(keys: list[str]) -> str:
+    """A digest of all files: it changes when one of them does."""
+    return hashlib.blake2b(''.join(keys).encode(), digest_size=16).hexdigest()
 
 
 def _folders(path: pathlib.Path) -> Files:

@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -20,6 +21,7 @@ import tqdm
 from s4jax.data.decode import Decoded, Unreadable, decode
 from s4jax.data.locks import disk_errors, locked
 from s4jax.data.messages import first_few
+from s4jax.data.reuse import Known, drop, put_aside, reuse, write_keys
 from s4jax.errors import UsageError
 from s4jax.runtime.files import disk_full, read_json, write_bytes
 from s4jax.runtime.signals import Interrupted
@@ -38,7 +40,7 @@ ROW = np.dtype(
     ]
 )
 CHUNK = 512  # images after which an interrupted preparation can go on
-UNREADABLE = 0.01  # the share of images that may be skipped
+UNREADABLE = 0.01  # the share of images that may be skipped, unless the settings say another
 FORMAT = 1  # of the prepared files; files of another format are prepared again
 
 Identity = dict[str, int | str]  # what the prepared files depend on: format, size, channels, source
@@ -49,7 +51,8 @@ class Items:
     """Encoded images in a fixed order, train before validation before test.
 
     `read(i)` gives the bytes and the label of image i, or raises OSError or Unreadable. `identity`
-    changes when the images do. `counts`: images of each split.
+    changes when the images do. `counts`: images of each split. `known` is None where an image
+    cannot be told from its neighbours without reading it.
     """
 
     class_names: tuple[str, ...]
@@ -57,6 +60,7 @@ class Items:
     names: list[str]
     read: Callable[[int], tuple[bytes, int]]
     identity: str
+    known: Known | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -104,12 +108,14 @@ def prepare(
     size: int,
     channels: int,
     stop: Callable[[], bool] = lambda: False,
+    unreadable: float = UNREADABLE,
 ) -> Prepared:
     """The items' images as prepared in `directory`, now or before.
 
     size: pixels of the stored images' sides. A preparation that was interrupted goes on where it
-    was; a second process waits for the first. `stop()` ends it early with `Interrupted`. Raises
-    UsageError where more than 1% of the images cannot be read, or where the disk is full.
+    was; a second process waits for the first. Files that did not change since an earlier one are
+    not decoded again. `stop()` ends it early with `Interrupted`. Raises UsageError where more than
+    the share `unreadable` of the images cannot be read, or where the disk is full.
     """
     identity: Identity = {
         'format': FORMAT,
@@ -121,11 +127,15 @@ def prepare(
     if about is None:
         with locked(directory):
             about = _finished(directory, identity) or _fill(directory, items, identity, stop)
-    images = np.load(directory / 'images.npy', mmap_mode='r')
+    elif len(about['unreadable']) > unreadable * len(items):  # they may have been repaired
+        with locked(directory):
+            about = _fill(directory, items, identity, stop)
+    _check(directory, about['unreadable'], len(items), unreadable)
+    images = np.load(directory / 'images.npy', mmap_mode='r', allow_pickle=False)
     return Prepared(
         tuple(about['class_names']),
         images,
-        np.load(directory / 'rows.npy'),
+        np.load(directory / 'rows.npy', allow_pickle=False),
         about['digest'],
         about['unreadable'],
         directory,
@@ -149,12 +159,6 @@ def _fill(
         write_bytes(directory / 'names.json', json.dumps(items.names).encode())
         listed = ''.join(f'{name}\t{reason}\n' for name, reason in unreadable.items())
         (directory / 'unreadable.txt').write_text(listed)
-        if len(unreadable) > UNREADABLE * len(items):
-            raise UsageError(
-                f'{len(unreadable):,} of {len(items):,} images cannot be read (at most '
-                f'{UNREADABLE:.0%} are skipped): {first_few(unreadable)}; all are listed in '
-                f'{directory / "unreadable.txt"}: repair or remove them'
-            )
         about = {
             'identity': identity,
             'class_names': items.class_names,
@@ -165,17 +169,33 @@ def _fill(
     return about
 
 
+def _check(directory: pathlib.Path, unreadable: dict[str, str], images: int, most: float) -> None:
+    """Raises where more than the share `most` of the images cannot be read."""
+    if len(unreadable) > most * images:
+        share = math.ceil(100 * len(unreadable) / images) / 100
+        raise UsageError(
+            f'{len(unreadable):,} of {images:,} images cannot be read (at most {most:.4g} of them '
+            f'are skipped): {first_few(unreadable)}; all are listed in '
+            f'{directory / "unreadable.txt"}: repair or remove them, or go on without them by '
+            f'data.unreadable={share}'
+        )
+
+
 def _arrays(
     directory: pathlib.Path, items: Items, identity: Identity
 ) -> tuple[np.memmap, np.memmap]:
     """The writable images and rows of a preparation, new ones or those of an interrupted one."""
     if read_json(directory / 'begun.json') == identity:
-        load = lambda name: np.load(directory / f'{name}.npy', mmap_mode='r+')
-        return load('images'), load('rows')
-    shutil.rmtree(directory, ignore_errors=True)
+        load = lambda name: np.load(directory / f'{name}.npy', mmap_mode='r+', allow_pickle=False)
+        images, rows = load('images'), load('rows')
+        reuse(directory, items.known, images, rows, _digest)
+        return images, rows
+    put_aside(directory, identity)
     directory.mkdir()
     shape = (len(items), int(identity['size']), int(identity['size']), int(identity['channels']))
     wanted = int(np.prod(shape)) + len(items) * ROW.itemsize
+    if shutil.disk_usage(directory).free < wanted:
+        drop(directory)
     if shutil.disk_usage(directory).free < wanted:
         raise disk_full(directory, wanted)
     images = _allocated(directory / 'images.npy', np.dtype(np.uint8), shape)
@@ -185,7 +205,9 @@ def _arrays(
     rows['split'] = np.repeat(splits, list(items.counts.values()))
     rows.flush()
     # on every host: each may have a disk of its own
+    write_keys(directory, items.known)
     write_bytes(directory / 'begun.json', json.dumps(identity).encode())
+    reuse(directory, items.known, images, rows, _digest)
     return images, rows
 
 

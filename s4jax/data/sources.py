@@ -11,7 +11,7 @@ import pydantic
 
 from s4jax.data import folder, published
 from s4jax.data.places import prepared_directory
-from s4jax.data.prepared import Prepared, in_memory, prepare
+from s4jax.data.prepared import UNREADABLE, Prepared, in_memory, prepare
 from s4jax.errors import UsageError
 from s4jax.settings import Float, Int, Section
 
@@ -75,6 +75,15 @@ class DataSettings(Section):
         examples=[0.2, 1000],
     )
 
+    unreadable: Float = pydantic.Field(
+        UNREADABLE,
+        ge=0,
+        le=1,
+        description='largest share of the images that may be unreadable: they are skipped, and '
+        'more of them end the run before it starts',
+        examples=[0.05],
+    )
+
     @pydantic.field_validator('name')
     @classmethod
     def _name_of_a_dataset(cls, value: str) -> str:
@@ -115,13 +124,15 @@ def load(settings: DataSettings, stop: Callable[[], bool] = lambda: False) -> Pr
         path = folder.resolved(settings.root)
         channels = settings.channels or 3
         directory = prepared_directory('') / folder.place(path, settings.size, channels)
-        return prepare(directory, folder.items(path), settings.size, channels, stop)
+        items = folder.items(path)
+        return prepare(directory, items, settings.size, channels, stop, settings.unreadable)
     builder = published.find(settings.name, settings.root)
     info = builder.info
     channels = 1 if info.features['image'].shape[-1] == 1 else 3
     place = f'{info.full_name.replace("/", "-")}-{settings.size}'
     directory = prepared_directory(settings.root) / place
-    return prepare(directory, published.items(builder), settings.size, channels, stop)
+    items = published.items(builder)
+    return prepare(directory, items, settings.size, channels, stop, settings.unreadable)
 
 
 def digits() -> Prepared:

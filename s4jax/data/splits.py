@@ -122,6 +122,13 @@ def load(settings: DataSettings, seed: int, stop: Callable[[], bool] = lambda: F
             f'and are skipped: {first_few(prepared.unreadable)}',
             file=sys.stderr,
         )
+    return divide(prepared, settings, seed)
+
+
+def divide(prepared: Prepared, settings: DataSettings, seed: int) -> Data:
+    """The splits of prepared images, as `load` gives them; UsageError where there are too few."""
+    if not np.any(prepared.rows['label'] >= 0):
+        raise UsageError('no image can be read')
     train, search, test = (prepared.split(split) for split in ('train', 'validation', 'test'))
     labels = prepared.rows['label']
     if not len(test):
@@ -134,9 +141,17 @@ def load(settings: DataSettings, seed: int, stop: Callable[[], bool] = lambda: F
     if len(absent):
         name = prepared.class_names[absent[0]]
         raise UsageError(f'the class {name} has no training image that can be read')
-    return Data(
-        settings.name, prepared, *(Split(prepared, indices) for indices in (train, search, test))
-    )
+    return _data(settings.name, prepared, train, search, test)
+
+
+def undivided(prepared: Prepared, settings: DataSettings) -> Data:
+    """The splits that the dataset has by itself, whatever is in them: to look at, not to train."""
+    parts = (prepared.split(split) for split in ('train', 'validation', 'test'))
+    return _data(settings.name, prepared, *parts)
+
+
+def _data(name: str, prepared: Prepared, *parts: np.ndarray) -> Data:
+    return Data(name, prepared, *(Split(prepared, indices) for indices in parts))
 
 
 def stratified(

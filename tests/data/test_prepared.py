@@ -45,7 +45,7 @@ def test_more_than_a_few_unreadable_images_are_an_error_that_names_them(folder, 
     bad = break_some(folder)
     os.seteuid(before)
     words = (
-        r'10 of 90 images cannot be read \(at most 1% are skipped\): ants/000.png '
+        r'10 of 90 images cannot be read \(at most 0.01 of them are skipped\): ants/000.png '
         r'\(the file is empty\); ants/001.png .* and 7 more; all are listed in .*unreadable.txt'
     )
     with pytest.raises(UsageError, match=words) as error:

@@ -13,7 +13,7 @@ from s4jax.search.space import parse_name
 LONG = 8  # blocks; two longer architectures do not fit side by side
 TEXT = (
     'A column is a block, or a stage of blocks. '
-    'The darker a size, the higher it lies in the range of the last search space.'
+    'The darker a size, the higher it lies in the range that the search ended with.'
 )
 
 
