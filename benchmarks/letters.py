@@ -36,7 +36,7 @@ FINER = 4  # letters are drawn that much larger, then averaged
 FAINT = 64  # a letter whose darkest pixel is fainter is lost at this size
 ALIKE = 0.06  # root mean square of the differences of two faces, of grey values from 0 to 1
 FACES = 4  # of each family at most, so that no large family outweighs the others
-SHARES = {'test': 0.25, 'val': 0.04}  # of the faces; the others train
+SHARES = {'test': 0.25, 'val': 0.03}  # of the faces; the others train
 LEAST_TEST = 5000  # images
 # They say that they have Latin letters, and draw signs, bits or parts of letters.
 NO_LETTERS = (
