@@ -7,7 +7,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['main', 'count', 'predict'],
+    ['main', 'count', 'predict', 'export'],
+    ['exporting'],
     ['pipeline', 'predictor'],
     ['run'],
     ['config', 'config_file', 'report'],
@@ -29,8 +30,11 @@ OWNERS = {
     'tensorboardX': {'training'},
     'optax': {'training'},
     'tqdm': {'runtime', 'data', 'predict'},
-    'safetensors': {'models'},
-    'torch': {'models'},
+    'safetensors': {'models', 'exporting'},
+    'torch': {'models', 'exporting'},
+    'timm': {'exporting'},
+    'onnxruntime': {'exporting'},
+    'jax2onnx': {'exporting'},
     'huggingface_hub': {'models'},
     'tokenizers': {'models'},
 }
