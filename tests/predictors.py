@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from s4jax.data import augment
+from s4jax.exporting.program import Program
 from s4jax.models import FAMILIES, clip, inputs_of, shunted, swin, vit
 from s4jax.predictor import Predictor
 from s4jax.runtime import mesh as meshes
@@ -100,3 +101,8 @@ def images(name, count, seed=0):
     """Stored images uint8 (count, height, width, channels)."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (count, *made(name).shape)).astype(np.uint8)
+
+
+def program(name, preprocess='inside'):
+    """The function of the family's predictor that is exported."""
+    return Program.create(made(name), settings_of(name), preprocess)

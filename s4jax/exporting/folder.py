@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from s4jax import __version__
+import s4jax
 from s4jax.data.places import path_of
 from s4jax.errors import UsageError
 from s4jax.exporting.program import BATCH, Program
@@ -52,7 +52,7 @@ def about(program: Program, run: dict[str, Any], settings: dict[str, Any]) -> di
     """What export.json says of a program. run: the run's config.json; settings: the flags."""
     predictor, preprocess = program.predictor, program.settings
     return {
-        's4jax': __version__,
+        's4jax': s4jax.__version__,
         **settings,
         'family': run['config']['family'],
         'architecture': predictor.arch.to_json(),

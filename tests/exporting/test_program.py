@@ -7,13 +7,9 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from predictors import ARCHITECTURES, images, made, settings_of
+from predictors import ARCHITECTURES, images, made, program, settings_of
 
 from s4jax.exporting.program import Program
-
-
-def program(name, preprocess='inside'):
-    return Program.create(made(name), settings_of(name), preprocess)
 
 
 @pytest.mark.parametrize('name', ['vit', 'clip'])

@@ -4,8 +4,7 @@ import jax
 import numpy as np
 import onnx
 import pytest
-from predictors import CLASSES, images, made
-from test_program import program
+from predictors import CLASSES, images, made, program
 
 from s4jax.errors import UsageError
 from s4jax.exporting import onnx as to_onnx

@@ -7,9 +7,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from predictors import images
+from predictors import images, program
 from safetensors.numpy import load_file
-from test_program import program
 
 from s4jax.errors import UsageError
 from s4jax.exporting import pytorch

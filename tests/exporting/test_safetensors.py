@@ -4,9 +4,8 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from predictors import images, made
+from predictors import images, made, program
 from safetensors.numpy import load_file
-from test_program import program
 
 from s4jax.errors import UsageError
 from s4jax.exporting import safetensors
