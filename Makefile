@@ -42,6 +42,7 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	$(VENV)/bin/python -m pip install --quiet --no-deps 'jax2onnx>=0.17.1,<0.18' # see setup.cfg
 	touch $@
 
 clean:

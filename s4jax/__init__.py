@@ -14,9 +14,14 @@ def load(
 ) -> 'Predictor':
     """The winner of a finished run, or its hand-made model (`which='baseline'`), to predict with.
 
-    batch_size: images that run at once; None: as in the run, at most 64. Raises UsageError where
-    the folder holds no finished run, or its checkpoint is damaged.
+    batch_size: images that run at once; None: as in the run, at most 64. `run` may also be the
+    folder of an export to safetensors, which holds one model. Raises UsageError where the folder
+    holds no finished run, or its checkpoint is damaged.
     """
     from s4jax import predictor  # only now: `import s4jax` does not import JAX
 
+    if os.path.isfile(os.path.join(run, 'export.json')):
+        from s4jax.exporting import safetensors
+
+        return safetensors.load(run, which, batch_size)
     return predictor.load(run, which, batch_size)

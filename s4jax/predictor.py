@@ -192,27 +192,32 @@ def load(
         batch_size = min(BATCH, config.evaluate.batch_size)
     if batch_size < 1:
         raise UsageError(f'batch_size={batch_size} must be at least 1')
-    mesh, family = meshes.create(), FAMILIES[config.family]
-    preprocess = functools.partial(
-        augment.eval_batch, image_size=config.inputs['image_size'], preprocess=config.preprocess
-    )
-    inputs = inputs_of(family).create(config.encoder, config.inputs, preprocess, mesh, config.seed)
+    inputs, arch, model = parts(config, record.architecture)
     if (inputs.facts or {}).get('digest') != known['identity'].get('encoder digest'):
         raise UsageError(f'config.encoder.weights are not those that {workdir} was made with')
-    arch = family.Architecture.from_json(record.architecture)
-    model = family.Model(arch, jax.numpy.dtype(config.dtype), config.retrain.drop_path)
     path = workdir / 'checkpoints' / PHASES[which]
     like = state_like(config, inputs, arch, model, data['train'] + data['search'])
     return Predictor(
-        family,
+        FAMILIES[config.family],
         arch,
         model,
-        verified(path, like, record.digest, mesh),
+        verified(path, like, record.digest, meshes.create()),
         inputs,
         tuple(data['class_names']),
         data['storage_size'],
         meshes.round_up(batch_size),
     )
+
+
+def parts(config: Config, row: dict[str, Any]) -> tuple[Images, Any, Any]:
+    """(inputs, architecture, model) of a run's config and an architecture's row of JSON."""
+    mesh, family = meshes.create(), FAMILIES[config.family]
+    preprocess = functools.partial(
+        augment.eval_batch, image_size=config.inputs['image_size'], preprocess=config.preprocess
+    )
+    inputs = inputs_of(family).create(config.encoder, config.inputs, preprocess, mesh, config.seed)
+    arch = family.Architecture.from_json(row)
+    return inputs, arch, family.Model(arch, jax.numpy.dtype(config.dtype), config.retrain.drop_path)
 
 
 def read(workdir: pathlib.Path, phase: str) -> tuple[dict[str, Any], Record]:

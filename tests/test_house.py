@@ -8,7 +8,8 @@ PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
     ['plan'],
-    ['main', 'count', 'predict', 'compare'],
+    ['main', 'count', 'predict', 'compare', 'export'],
+    ['exporting'],
     ['planning'],
     ['forecast'],
     ['timing'],
@@ -36,8 +37,11 @@ OWNERS = {
     'tensorboardX': {'training'},
     'optax': {'training'},
     'tqdm': {'data', 'predict'},
-    'safetensors': {'models'},
-    'torch': {'models'},
+    'safetensors': {'models', 'exporting'},
+    'torch': {'models', 'exporting'},
+    'timm': {'exporting'},
+    'onnxruntime': {'exporting'},
+    'jax2onnx': {'exporting'},
     'huggingface_hub': {'models'},
     'tokenizers': {'models'},
 }

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pydantic
+from jax.typing import ArrayLike
 
 from s4jax.data import boxes, randaugment
 from s4jax.data.resize import resample, resize_weights, shifted
@@ -192,17 +193,35 @@ def eval_batch(images: jax.Array, image_size: int, preprocess: PreprocessSetting
     The short side is resized to image_size / crop_fraction, the centre cropped and normalised. An
     image that has this size already is only normalised.
     """
-    batch, height, width, _ = images.shape
+    height, width = images.shape[1:3]
+    return resized(images, eval_weights(height, width, image_size, preprocess), preprocess)
+
+
+def eval_weights(
+    height: int, width: int, image_size: int, preprocess: PreprocessSettings
+) -> tuple[ArrayLike, ArrayLike] | None:
+    """Weights of the rows (S, H) and of the columns (S, W) of `eval_batch`; None: nothing to do."""
     short = int(image_size / preprocess.crop_fraction)
+    if (height, width) == (image_size, image_size) and short == image_size:
+        return None
 
     def weights(size: int) -> jax.Array:
-        resized = int(short * size / min(height, width))
-        first = round((resized - image_size) / 2)
-        result = resize_weights(size, resized, 0, size)[first : first + image_size]
-        return jnp.broadcast_to(result, (batch, *result.shape))
+        whole = int(short * size / min(height, width))
+        first = round((whole - image_size) / 2)
+        return resize_weights(size, whole, 0, size)[first : first + image_size]
 
-    if (height, width) != (image_size, image_size) or short != image_size:
-        images = jnp.moveaxis(resample(images, weights(height), weights(width)), 1, -1)
+    return weights(height), weights(width)
+
+
+def resized(
+    images: jax.Array,
+    weights: tuple[ArrayLike, ArrayLike] | None,
+    preprocess: PreprocessSettings,
+) -> jax.Array:
+    """uint8 images (B, H, W, C) -> float32 (B, S, S, C) by `eval_weights`, normalised."""
+    if weights is not None:
+        rows, columns = (jnp.broadcast_to(w, (images.shape[0], *np.shape(w))) for w in weights)
+        images = jnp.moveaxis(resample(images, rows, columns), 1, -1)
     return normalise(images, preprocess)
 
 

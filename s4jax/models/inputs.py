@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -50,6 +50,10 @@ class Images:
     def variables(self) -> Any:
         """The encoder's weights: an argument of every compiled function, never closed over."""
         return ()
+
+    def in_float32(self) -> Self:
+        """The same inputs, computed in float32."""
+        return self
 
     @property
     def given(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,9 @@ class States(Images):
     @property
     def variables(self) -> Any:
         return self.weights
+
+    def in_float32(self) -> Self:
+        return dataclasses.replace(self, tower=Tower(self.tower.arch))
 
     @property
     def given(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Weights of AutoFormer's published PyTorch supernets, as those of one standalone subnet."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from s4jax import elastic
 from s4jax.models.vit import TABLE_ROWS, Architecture
-from s4jax.models.weights.state import State
+from s4jax.models.weights.state import State, exported
 
 
 def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
@@ -34,6 +35,39 @@ def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
             'head': read.linear('head', d, arch.classes),
         }
     }
+
+
+def state_dict(tree: Any, arch: Architecture) -> dict[str, np.ndarray]:
+    """The inverse of `variables`: a state dict of the smallest supernet that holds the subnet.
+
+    The published module gives all its blocks the sizes of the widest one and takes prefixes: what
+    lies beyond a block's own sizes is zero.
+    """
+    own = exported(tree, arch, variables)
+    widest: dict[str, tuple[int, ...]] = {}
+    for name, array in own.items():
+        kind = _kind(name)
+        widest[kind] = tuple(map(max, array.shape, widest.get(kind, array.shape)))
+    padded = {}
+    for name, array in own.items():
+        beyond = [(0, most - n) for n, most in zip(array.shape, widest[_kind(name)])]
+        padded[name] = np.pad(array, beyond)
+    return padded
+
+
+def subnet(arch: Architecture) -> dict[str, Any]:
+    """The argument of the published module's `set_sample_config` that selects the subnet."""
+    return {
+        'layer_num': arch.depth,
+        'embed_dim': [arch.embed_dim] * arch.depth,
+        'num_heads': list(arch.num_heads),
+        'mlp_ratio': list(arch.mlp_ratio),
+    }
+
+
+def _kind(name: str) -> str:
+    """A name without the number of its block."""
+    return re.sub(r'^blocks\.\d+', 'blocks', name)
 
 
 def _block(read: State, name: str, arch: Architecture, heads: int, hidden: int) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from s4jax import elastic
 from s4jax.models.shunted import Architecture
-from s4jax.models.weights.state import State
+from s4jax.models.weights.state import State, exported
 
 
 def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
@@ -29,6 +31,17 @@ def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
             stage['embed_norm'] = read.norm(f'{embed}.norm', width)
         params[f'stage{s + 1}'] = stage
     return {'params': params, 'batch_stats': {'stem': statistics}}
+
+
+def state_dict(tree: Any, arch: Architecture) -> dict[str, np.ndarray]:
+    """The inverse of `variables`; PyTorch's counter of batches, which we do not have, is 0."""
+    state = exported(tree, arch, variables)
+    counters = {
+        name.replace('running_mean', 'num_batches_tracked'): np.zeros((), np.int64)
+        for name in state
+        if name.endswith('running_mean')
+    }
+    return state | counters
 
 
 def _stem(read: State, arch: Architecture) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,15 +1,48 @@
-"""Reading PyTorch state dicts: every array is checked for its shape and turned to our layout."""
+"""PyTorch state dicts: every array is checked for its shape and turned to our layout, or back."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from s4jax.errors import UsageError
 
 Axes = int | tuple[int, ...]  # a tuple where we have several axes for one that is published
+
+
+class Numbers(dict[str, np.ndarray]):
+    """A state dict that has every array that is asked for; each entry is a number of its own."""
+
+    count = 0
+
+    def make(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """The array of that name and shape, filled with the next numbers."""
+        sizes = [n for n in shape if n is not None]  # the families that are exported know them all
+        self[name] = self.count + np.arange(math.prod(sizes)).reshape(sizes)
+        self.count += self[name].size
+        return self[name]
+
+
+def exported(
+    variables: Any, arch: Any, importer: Callable[[Mapping[str, Any], Any], Any]
+) -> dict[str, np.ndarray]:
+    """The state dict that `importer(state dict, arch)` turns into `variables`.
+
+    An importer only moves entries, so its inverse is found by importing the entries' numbers: they
+    tell where every entry of `variables` comes from. Every family has its exporter for free.
+    """
+    numbers = Numbers()
+    tree = importer(numbers, arch)
+    flat = np.zeros(numbers.count, np.float32)
+
+    def put(where: np.ndarray, leaf: Any) -> None:
+        flat[where] = np.asarray(leaf)
+
+    jax.tree.map(put, tree, variables)
+    return {name: flat[where] for name, where in numbers.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +63,8 @@ class State:
 
         Raises UsageError where the state dict has none, or one of another shape.
         """
+        if isinstance(self.arrays, Numbers):
+            return self.arrays.make(name, shape)
         if name not in self.arrays:
             first = ', '.join(list(self.arrays)[:3]) or 'nothing'
             raise UsageError(

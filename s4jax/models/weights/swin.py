@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from s4jax import elastic
+from s4jax.models import windows
 from s4jax.models.swin import Architecture
-from s4jax.models.weights.state import State
+from s4jax.models.weights.state import State, exported
 
 
 def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
@@ -35,6 +38,38 @@ def variables(state: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
             stage['merge'] = read.linear(f'{name}.reduction', (4, before), width, bias=False)
         params[f'stage{s + 1}'] = stage
     return {'params': params}
+
+
+def state_dict(tree: Any, arch: Architecture) -> dict[str, np.ndarray]:
+    """The inverse of `variables`, by Microsoft's names, with the masks and indices of its module.
+
+    A block is shifted where it is odd and its map is larger than the window.
+    """
+    state = exported(tree, arch, variables)
+    for s, (depth, side, window) in enumerate(zip(arch.depths, arch.maps, arch.windows)):
+        for i in range(depth):
+            block = f'layers.{s}.blocks.{i}'
+            state[f'{block}.attn.relative_position_index'] = windows.relative(window)
+            if i % 2 and side > window:
+                state[f'{block}.attn_mask'] = windows.mask(side, window)[:, 0]
+    return state
+
+
+def timm_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A state dict by Microsoft's names as timm has it since 0.9: see `variables`.
+
+    timm computes masks and indices itself and keeps them in no state dict.
+    """
+
+    def renamed(name: str) -> str:
+        part, _, rest = name.partition('.downsample')
+        if rest:
+            stage = int(part.removeprefix('layers.'))
+            return f'layers.{stage + 1}.downsample{rest}'
+        return name.replace('head.', 'head.fc.')
+
+    computed = ('attn_mask', 'relative_position_index')
+    return {renamed(n): a for n, a in state.items() if not n.endswith(computed)}
 
 
 def _block(read: State, name: str, arch: Architecture, s: int, hidden: int) -> dict[str, Any]:

@@ -27,3 +27,15 @@ def test_state_dicts_that_do_not_fit_are_refused():
     words = r"'head.weight' has the shape \(9, .*the architecture needs \(10, "
     with pytest.raises(UsageError, match=words):
         importer.variables(state | {'head.weight': state['head.weight'][:9]}, arch)
+
+
+def test_exported_as_published():
+    """All but PyTorch's counters of batches, which say nothing of the model."""
+    arch, state, _, _ = hierarchical('shunted')
+    found = importer.state_dict(importer.variables(state, arch), arch)
+    assert set(found) == set(state)
+    for name, array in state.items():
+        if name.endswith('num_batches_tracked'):
+            assert found[name] == 0 and found[name].dtype == array.dtype
+        else:
+            np.testing.assert_array_equal(found[name], array, strict=True)

@@ -35,3 +35,21 @@ def test_state_dicts_that_do_not_fit_are_refused():
     words = r"'head.weight' has the shape \(9, .*the architecture needs \(10, "
     with pytest.raises(UsageError, match=words):
         importer.variables(state | {'head.weight': state['head.weight'][:9]}, arch)
+
+
+def test_exported_as_published():
+    """Masks and indices, too: the published module takes the state dict strictly."""
+    arch, state, _, _ = hierarchical('swin')
+    found = importer.state_dict(importer.variables(state, arch), arch)
+    assert set(found) == set(state)
+    for name, array in state.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_exported_by_the_names_of_timm():
+    arch, state, _, _ = hierarchical('swin')
+    variables = importer.variables(state, arch)
+    found = importer.timm_names(importer.state_dict(variables, arch))
+    assert 'head.fc.weight' in found and 'layers.1.downsample.norm.bias' in found
+    assert not any('mask' in name or 'index' in name or 'layers.0.down' in name for name in found)
+    jax.tree.map(np.testing.assert_array_equal, importer.variables(found, arch), variables)

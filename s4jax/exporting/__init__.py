@@ -1,0 +1,1 @@
+"""A final model in another format: one module for each, and the comparison with JAX."""
