@@ -8,7 +8,8 @@ import re
 
 import pytest
 import yaml
-from blocks import ROOT
+from blocks import ROOT, blocks
+from test_house import STOREYS
 
 DOCS = ROOT / 'docs'
 SITE = yaml.safe_load((ROOT / 'mkdocs.yml').read_text())
@@ -44,6 +45,16 @@ def test_links_lead_to_files_that_exist(page):
     for target in re.findall(r'\]\(([^)#\s]+)', text):
         if '://' not in target:
             assert (DOCS / page).parent.joinpath(target).exists(), f'{page}: {target}'
+
+
+def test_the_drawing_of_the_rooms_is_the_order_that_is_kept():
+    page = (DOCS / 'architecture.md').read_text()
+    drawing = blocks('architecture.md', page)[0].text
+    rows = [' '.join(re.findall(r'[a-z_]+', line)) for line in drawing.splitlines()]
+    places = [
+        next((n for n, row in enumerate(rows) if ' '.join(names) in row), None) for names in STOREYS
+    ]
+    assert None not in places and places == sorted(places), places
 
 
 def test_the_readme_links_to_files_that_exist():
