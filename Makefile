@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 
-.PHONY: demo lint format quick test dist benchmarks clean
+.PHONY: demo lint format quick test docs dist benchmarks clean
 
 demo: $(VENV)/installed
 	$(RUN) s4jax.main --config=configs/digits.py --workdir=runs/digits
@@ -26,6 +26,11 @@ quick: $(VENV)/installed
 test: $(VENV)/installed
 	$(RUN) pytest
 
+# the site, into build/site; it fails at a warning, and needs no network
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
+
 dist: $(VENV)/installed
 	$(RUN) build
 
@@ -43,6 +48,10 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
 	$(VENV)/bin/python -m pip install --quiet --no-deps 'jax2onnx>=0.17.1,<0.18' # see setup.cfg
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """A family of one's own in one file: a convolutional network, elastic in width, depth, expansion.
 
-The README's "A family of your own" refers to it, and `test_family.py` searches it.
+docs/family.md shows it, and `test_family.py` searches it.
 """
 
 import dataclasses
