@@ -21,6 +21,7 @@ from s4jax.report.result import Model, Reference, Result
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
+from s4jax.runtime.memory import device_memory
 from s4jax.runtime.progress import SCORING
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
@@ -39,7 +40,13 @@ def run(config: Config, workdir: pathlib.Path, signals: Signals) -> str:
     """Runs the whole method, or what is left of it; returns the summary of what came out."""
     task, session = prepare(config, workdir, signals)
     space, moved = start(task.space, task.budget, task.size, config.explore.infeasible_start)
-    claim(task, workdir)
+    with claim(task, workdir):
+        return search(task, session, space, moved)
+
+
+def search(task: Task, session: Session, space: SearchSpace, moved: tuple[int, ...]) -> str:
+    """The method, from the first space to the test."""
+    config = task.config
     trajectory = [Visited(space, task.size(space), moved)]
 
     supernet = fit_supernet(task, session, 'supernet_0', space)
@@ -55,7 +62,7 @@ def run(config: Config, workdir: pathlib.Path, signals: Signals) -> str:
     winner = fit_alone(task, session, 'retrain', evolution.best.architecture)
     baseline = fit_alone(task, session, 'baseline', task.baseline)
     tested = test_models(task, session, winner, baseline)  # the only read of the test split
-    return report.finish(workdir, result(task, trajectory, evolution, tested))
+    return report.finish(session.workdir, result(task, trajectory, evolution, tested))
 
 
 def fit_supernet(
@@ -122,16 +129,14 @@ def fit_variables(task: Task, session: Session, training: Training, model: Any) 
     name, recipe, split = training.name, training.recipe, training.split
     tx = recipe.optimizer(len(split), task.family.decays)
     example = task.inputs.example(training.arch)
-    state = initial_state(model, example, tx, seeds.key(task.seed, name, 'init'))
+    state = jax.device_get(initial_state(model, example, tx, seeds.key(task.seed, name, 'init')))
     if training.parent:
         inherited = jax.device_get(training.parent.load())
-        state |= {
-            part: elastic.inherit(inherited[part], jax.device_get(state[part]))
-            for part in inherited
-        }
+        state |= {part: elastic.inherit(inherited[part], state[part]) for part in inherited}
     encode = functools.partial(task.inputs.train, training.arch)
     key = seeds.key(task.seed, name)
-    compiled = make_step(model, tx, task.augment, key, session.mesh, encode, task.inputs.variables)
+    frozen = task.inputs.variables
+    compiled = make_step(model, tx, task.augment, key, session.mesh, encode, frozen, recipe)
     order = seeds.number(task.seed, name, 'order')
     steps = Steps(
         recipe.steps(len(split)),
@@ -139,9 +144,12 @@ def fit_variables(task: Task, session: Session, training: Training, model: Any) 
         training.sizes,
         datasets.Batches(split, recipe.batch_size, order),
         training.describe,
+        recipe.sharding,
     )
     monitor = Monitor(session.workdir, name, session.progress, recipe.batch_size)
-    return fit(state, steps, name, session, task.config.checkpoint, monitor)
+    splits = not state['batch_stats']
+    with device_memory(lambda: recipe.smaller(jax.device_count(), splits)):
+        return fit(state, steps, name, session, task.config.checkpoint, monitor)
 
 
 def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
@@ -155,7 +163,8 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
     )
     batches = functools.partial(task.search_batches, supernet.arch, session)
     images, chunk = len(task.data.search), task.config.evaluate.architectures
-    return evaluate.make_score(subnets, batches, images, chunk, session)
+    smaller = functools.partial(task.config.evaluate.smaller, many=True)
+    return device_memory(smaller)(evaluate.make_score(subnets, batches, images, chunk, session))
 
 
 def counter(task: Task, session: Session, trained: Trained, many: bool) -> evaluate.Count:
@@ -239,7 +248,8 @@ def test_models(task: Task, session: Session, winner: Trained, baseline: Trained
         def count(batch: Batch) -> dict[str, Any]:
             return {name: function(batch) for name, function in counts.items()}
 
-        found = evaluate.correct(count, batches(), session.signals)
+        with device_memory(functools.partial(task.config.evaluate.smaller, many=False)):
+            found = evaluate.correct(count, batches(), session.signals)
         numbers = {name: int(number) for name, number in found.items()}
 
         def model(trained: Trained) -> Model:

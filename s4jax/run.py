@@ -18,15 +18,25 @@ from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import check_folder, read_json, write_json
+from s4jax.runtime.lock import LOCK, held
 from s4jax.runtime.progress import SCORING, Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.training.recipe import Recipe
+from s4jax.training.step import normalises_batches
 
 # what changes no result may differ when a run goes on: cadence and paths (section, key or all)
-FREE = (('checkpoint', None), ('data', 'root'), ('encoder', 'weights'), ('encoder', 'cache'))
+FREE = (
+    ('checkpoint', None),
+    ('data', 'root'),
+    ('encoder', 'weights'),
+    ('encoder', 'cache'),
+    # but for rounding, as with another number of devices: what a full memory asks to change
+    *((name, key) for name in ('supernet', 'retrain') for key in ('microbatches', 'sharding')),
+    ('evaluate', None),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +136,8 @@ def prepare(config: Config, workdir: pathlib.Path, signals: Signals) -> tuple[Ta
     """Checks the config against itself, the data and the devices; nothing is written yet."""
     check_folder(workdir)
     family, mesh = FAMILIES[config.family], meshes.create()
-    check_batches(config)
+    for recipe in (config.supernet, config.retrain):
+        recipe.check_devices(jax.device_count())
     preprocess = functools.partial(
         augment.eval_batch, image_size=config.inputs['image_size'], preprocess=config.preprocess
     )
@@ -141,17 +152,6 @@ def prepare(config: Config, workdir: pathlib.Path, signals: Signals) -> tuple[Ta
     check_data(task)
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
     return task, Session(workdir, mesh, signals, progress)
-
-
-def check_batches(config: Config) -> None:
-    """Raises where a batch does not divide over the devices."""
-    devices = jax.device_count()
-    for section, recipe in (('supernet', config.supernet), ('retrain', config.retrain)):
-        if recipe.batch_size % devices:
-            raise UsageError(
-                f'config.{section}.batch_size={recipe.batch_size} must be a multiple of the '
-                f'{devices} devices: write {meshes.round_up(recipe.batch_size)}'
-            )
 
 
 def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> None:
@@ -170,6 +170,14 @@ def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> N
                 make(space.uniform('lower', {dimension.name: value}))
     with explained('config.baseline'):
         hand_made(config, inputs, space, 2)
+    arch = make(space.smallest())
+    model, example = FAMILIES[config.family].Model(arch), inputs.example(arch)
+    for recipe in (config.supernet, config.retrain):
+        if recipe.microbatches > 1 and normalises_batches(model, example):
+            raise UsageError(
+                f'{recipe.section}.microbatches={recipe.microbatches}: a {config.family} model '
+                'normalises over the whole batch (BatchNorm), which parts would change: write 1'
+            )
 
 
 @contextlib.contextmanager
@@ -237,12 +245,14 @@ def identity(task: Task) -> dict[str, Any]:
     return flat
 
 
-def claim(task: Task, workdir: pathlib.Path) -> None:
+def claim(task: Task, workdir: pathlib.Path) -> contextlib.AbstractContextManager[Any]:
     """Makes the workdir this run's: from here on files are written.
 
-    Raises where the hand-made model is over the budget, or the folder holds another run (with the
-    keys in which they differ) or other files.
+    Nobody else writes there until the returned lock is closed. Raises where the hand-made model is
+    over the budget, or the folder holds another run (with the keys in which they differ), is in
+    use, or has other files.
     """
+    lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     excess = task.budget.excess(task.cost(task.baseline))
     if excess:
         raise UsageError(f'config.baseline is over the budget ({excess}): make it smaller')
@@ -260,9 +270,17 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
             'folder, or the same config'
         )
     elif (
-        meshes.is_first_host() and not path.exists() and workdir.exists() and any(workdir.iterdir())
+        meshes.is_first_host()
+        and not path.exists()
+        and workdir.exists()
+        and any(other.name != LOCK for other in workdir.iterdir())
     ):
         refusal = f'--workdir={workdir} holds other files and no run: choose a new folder'
+    elif meshes.is_first_host():
+        try:
+            lock = held(workdir)
+        except UsageError as error:
+            refusal = str(error)
     if meshes.any_host(refusal is not None):  # together: nobody writes before all have looked
         raise UsageError(
             refusal or f'--workdir={workdir} is refused by another host: see its message'
@@ -275,3 +293,4 @@ def claim(task: Task, workdir: pathlib.Path) -> None:
     }
     write_json(path, {'config': config, 'data': task.data.facts | stored, 'identity': ours})
     write_json(workdir / 'splits.json', task.data.splits)
+    return lock

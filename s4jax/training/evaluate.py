@@ -32,6 +32,18 @@ class EvaluateSettings(Section):
         4, ge=1, le=10_000, description='subnets scored at once, in one program'
     )
 
+    def smaller(self, many: bool) -> str:
+        """What to write where scoring needs more memory than there is; `many`: of subnets."""
+        name, now = 'batch_size', self.batch_size
+        if many and self.architectures > 1:
+            name, now = 'architectures', self.architectures
+        if now == 1:
+            return 'one image of one model is too much for it: use a smaller model'
+        return (
+            f'write --config.evaluate.{name}={now // 2} (now {now}), for about half of it, and run '
+            'the same command again: it goes on'
+        )
+
 
 def make_counter(
     model: nn.Module, inputs: Callable[[Any], Any], many: bool, mesh: jax.sharding.Mesh

@@ -13,6 +13,7 @@ from s4jax.errors import UsageError
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.checkpoints import Checkpoints
 from s4jax.runtime.files import Lines
+from s4jax.runtime.mesh import Sharding
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Interrupted
 from s4jax.settings import Int, Section
@@ -34,7 +35,8 @@ class Steps:
     """The steps of one training: `count` of them, each `run(state, sizes, batch)`.
 
     `sizes(attempt, i)` are those of the architecture that step i trains, `batch(i)` is this host's
-    part of its images, `describe(attempt, i)` names the architecture in an error.
+    part of its images, `describe(attempt, i)` names the architecture in an error, `sharding` says
+    how the state lies on the devices.
     """
 
     count: int
@@ -42,6 +44,7 @@ class Steps:
     sizes: Callable[[int, int], Any]
     batch: Callable[[int], Any]
     describe: Callable[[int, int], str]
+    sharding: Sharding = 'replicated'
 
 
 def fit(
@@ -55,13 +58,15 @@ def fit(
 ) -> dict[str, Any]:
     """The variables {params, batch_stats} after all steps, from `state` or the newest checkpoint.
 
+    They are on every device. `state` holds host values.
+
     Every `log_every` steps the losses are fetched, checked and written, one line a step. After a
     non-finite one, training goes back to the last regular checkpoint and draws anew (`attempt` is
     part of every key), at most `max_rollbacks` times. Raises `Interrupted` after a signal, with
     the state saved.
     """
     checkpoints = Checkpoints(session.workdir / 'checkpoints' / name, session.progress.warn)
-    load = _loader(checkpoints, session.mesh, state)
+    load = _loader(checkpoints, session.mesh, state, steps.sharding)
     state = load(None)
     i, attempt = int(state['step']), int(state['attempt'])
     metrics = _metrics(session, name, i)
@@ -81,6 +86,7 @@ def fit(
             if not (looking or stopping):
                 continue
             values, losses = np.asarray(jax.device_get(losses), np.float64), []
+            checkpoints.check()
             bad = _first_non_finite(values, i)
             if bad is None:
                 metrics.append(*_rows(values, i, attempt))
@@ -88,6 +94,7 @@ def fit(
                 if saving or stopping:
                     checkpoints.save(i, state)
                 if stopping and i < steps.count:
+                    checkpoints.wait()
                     raise Interrupted
                 continue
             reason = f'non-finite loss at step {bad} (batch {bad}, {steps.describe(attempt, bad)})'
@@ -102,22 +109,26 @@ def fit(
             metrics = _metrics(session, name, i)
             following = reader.submit(steps.batch, i)
             session.progress.warn(f'{reason}; back to step {i}')
-    return {part: state[part] for part in ('params', 'batch_stats') if state[part]}
+    checkpoints.wait()
+    variables = {part: state[part] for part in ('params', 'batch_stats') if state[part]}
+    return variables if steps.sharding == 'replicated' else meshes.gather(session.mesh, variables)
 
 
 def _loader(
-    checkpoints: Checkpoints, mesh: jax.sharding.Mesh, state: State
+    checkpoints: Checkpoints, mesh: jax.sharding.Mesh, start: State, how: Sharding
 ) -> Callable[[int | None], State]:
     """`load(at_most)`: the newest sound state of at most that step, else the initial one."""
-    start = jax.tree.map(np.array, state)  # a copy: a step donates its input
+    start = jax.tree.map(np.array, start)  # a copy: a step donates its input
     like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
-        meshes.replicate(mesh, start),
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=meshes.sharding_of(mesh, leaf.shape, how)
+        ),
+        start,
     )
 
     def load(at_most: int | None) -> State:
         found = checkpoints.latest(like, at_most)
-        return found[1] if found else meshes.replicate(mesh, start)
+        return found[1] if found else meshes.place(mesh, start, how)
 
     return load
 
