@@ -4,6 +4,7 @@ import pathlib
 
 from s4jax.report import summary
 from s4jax.report.result import Result
+from s4jax.runtime import goodput
 from s4jax.runtime.files import write_json
 
 # Two runs of the same config on the same machine differ in times and rates, and in nothing else.
@@ -23,4 +24,4 @@ def finish(workdir: pathlib.Path, result: Result) -> str:
     write_json(workdir / 'architecture.json', sizes)
     write_json(workdir / 'result.json', row)
     page.write(workdir)
-    return summary.summary(workdir, result)
+    return summary.summary(workdir, result, goodput.read(workdir))

@@ -132,6 +132,7 @@ def make_score(
         keys = {arch: (subnets.digest, json.dumps(arch.to_json())) for arch in architectures}
         missing = [arch for arch, key in keys.items() if key not in known]
         scored += len(architectures) - len(missing)
+        session.progress.known(scored * images * SCORING)
         for start in range(0, len(missing), chunk):
             part = missing[start : start + chunk]
             for arch, number in zip(part, count(part)):

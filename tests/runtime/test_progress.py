@@ -22,10 +22,18 @@ def test_time_left_is_the_rest_of_the_work_by_the_rate(tmp_path, monkeypatch):
         progress.advance(120)  # 60 + 120 images in 30 s; 180 are left
         assert progress._bar.postfix == 'run: 00:30 left'
     rows = [json.loads(line) for line in (tmp_path / 'timing.jsonl').read_text().splitlines()]
-    assert rows == [
-        {'phase': 'one', 'seconds': 10.0, 'images': 60},
-        {'phase': 'two', 'seconds': 20.0, 'images': 120},
-    ]
+    last = {row['phase']: row for row in rows}
+    assert [last[name]['seconds'] for name in ('one', 'two')] == [10.0, 20.0]
+    assert [last[name]['images'] for name in ('one', 'two')] == [60, 120]
+    assert (last['one']['first'], last['one']['last']) == (40, 100)
+    assert {row['session'] for row in rows} == {1}
+    again = Progress(tmp_path, {'two': 300.0})
+    with again.phase('two'):
+        again.known(90)  # found in a journal: not part of this session's work
+        now[0] = 40.0
+        again.advance(120)
+    row = json.loads((tmp_path / 'timing.jsonl').read_text().splitlines()[-1])
+    assert (row['session'], row['first'], row['last'], row['images']) == (2, 90, 120, 30)
 
 
 def test_nothing_is_written_where_it_is_not_shown(tmp_path, capsys):
