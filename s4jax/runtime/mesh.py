@@ -117,6 +117,13 @@ def any_host(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
+def largest(number: float) -> float:
+    """The largest of all hosts' numbers; every host gets the same answer at the same point."""
+    if one_host():
+        return number
+    return float(np.max(multihost_utils.process_allgather(np.asarray(number, np.float32))))
+
+
 def one_host() -> bool:
     return jax.process_count() == 1
 

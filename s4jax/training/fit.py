@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from s4jax.runtime.signals import Interrupted
 from s4jax.settings import Int, Section
 from s4jax.training.monitor import Monitor
 from s4jax.training.step import State, Step
+
+SIGNALS = 5.0  # seconds between two looks of several hosts at each other's signals
 
 
 class CheckpointSettings(Section):
@@ -72,6 +75,7 @@ def fit(
     metrics = _metrics(session, name, i)
     losses: list[jax.Array] = []
     monitor.start(i)
+    stops = _Stops(session, i)
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
         following = reader.submit(steps.batch, i)
         while i < steps.count:
@@ -82,7 +86,7 @@ def fit(
             i += 1
             saving = i % settings.save_every == 0 or i == steps.count
             looking = saving or i % settings.log_every == 0
-            stopping = _stopping(session, looking)
+            stopping = stops(i, looking)
             if not (looking or stopping):
                 continue
             values, losses = np.asarray(jax.device_get(losses), np.float64), []
@@ -150,8 +154,21 @@ def _metrics(session: Session, name: str, step: int) -> Lines:
     return Lines(session.workdir / 'metrics' / f'{name}.jsonl', lambda row: row['step'] <= step)
 
 
-def _stopping(session: Session, looking: bool) -> bool:
-    """Whether a signal ends the training here; several hosts agree where all of them look."""
-    if not (looking or meshes.one_host()):
-        return False
-    return meshes.any_host(session.signals.received is not None)
+class _Stops:
+    """Whether a signal ends the training after a step.
+
+    One host looks after every step. Several have to agree, which takes a message: they do it at
+    every look at the losses and about every 5 s in between, whatever a step takes.
+    """
+
+    def __init__(self, session: Session, step: int):
+        self._session, self._step, self._since, self._every = session, step, time.monotonic(), 1
+
+    def __call__(self, step: int, looking: bool) -> bool:
+        if not (meshes.one_host() or looking or step % self._every == 0):
+            return False
+        if looking and not meshes.one_host():
+            now = time.monotonic()
+            pace = meshes.largest((now - self._since) / max(1, step - self._step))
+            self._step, self._since, self._every = step, now, max(1, int(SIGNALS / pace))
+        return meshes.any_host(self._session.signals.received is not None)
