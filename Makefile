@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 
-.PHONY: demo lint format quick test dist benchmarks clean
+.PHONY: demo lint format quick test faults dist benchmarks clean
 
 demo: $(VENV)/installed
 	$(RUN) s4jax.main --config=configs/digits.py --workdir=runs/digits
@@ -25,6 +25,10 @@ quick: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) pytest
+
+# kills, stops, damaged files, full disks; hours; goes on where it was; writes docs/reliability.md
+faults: $(VENV)/installed
+	$(VENV)/bin/python tests/faults/suite.py --folder=runs/faults
 
 dist: $(VENV)/installed
 	$(RUN) build
