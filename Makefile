@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 
-.PHONY: demo lint format quick test docs dist benchmarks clean
+.PHONY: demo lint format quick test faults docs dist benchmarks clean
 
 demo: $(VENV)/installed
 	$(RUN) s4jax.main --config=configs/digits.py --workdir=runs/digits
@@ -30,6 +30,10 @@ test: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 	@echo 'build/site/index.html'
+
+# kills, stops, damaged files, full disks; hours; goes on where it was; writes docs/reliability.md
+faults: $(VENV)/installed
+	$(VENV)/bin/python tests/faults/suite.py --folder=runs/faults
 
 dist: $(VENV)/installed
 	$(RUN) build

@@ -1,12 +1,14 @@
 """S4: seek the search space, and then the vision transformer, that fits a size budget."""
 
 import os
+import time
 import typing
 
 if typing.TYPE_CHECKING:
     from s4jax.predictor import Predictor
 
 __version__ = '0.1.0'
+BEGAN = time.monotonic()  # of the process, but for the start of Python
 
 
 def load(

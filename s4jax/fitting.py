@@ -13,6 +13,7 @@ from s4jax import elastic
 from s4jax.run import Task, identity
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
+from s4jax.runtime.memory import device_memory
 from s4jax.runtime.session import Session
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, SearchSpace
@@ -134,26 +135,26 @@ def fit_variables(task: Task, session: Session, training: Training, model: Any) 
     state, steps = steps_of(task, session, training, model)
     name, batch_size = training.name, training.recipe.batch_size
     monitor = Monitor(session.workdir, name, session.progress, batch_size)
-    return fit(state, steps, name, session, task.config.checkpoint, monitor)
+    splits = not state['batch_stats']
+    with device_memory(lambda: training.recipe.smaller(jax.device_count(), splits)):
+        return fit(state, steps, name, session, task.config.checkpoint, monitor)
 
 
 def steps_of(
     task: Task, session: Session, training: Training, model: Any
 ) -> tuple[dict[str, Any], Steps]:
-    """The state before the first step, and the steps."""
+    """The state before the first step, as host values, and the steps."""
     name, recipe, split = training.name, training.recipe, training.split
     tx = recipe.optimizer(len(split), task.family.decays)
     example = task.inputs.example(training.arch)
-    state = initial_state(model, example, tx, seeds.key(task.seed, name, 'init'))
+    state = jax.device_get(initial_state(model, example, tx, seeds.key(task.seed, name, 'init')))
     if training.parent:
         inherited = jax.device_get(training.parent.load())
-        state |= {
-            part: elastic.inherit(inherited[part], jax.device_get(state[part]))
-            for part in inherited
-        }
+        state |= {part: elastic.inherit(inherited[part], state[part]) for part in inherited}
     encode = functools.partial(task.inputs.train, training.arch)
     key = seeds.key(task.seed, name)
-    compiled = make_step(model, tx, task.augment, key, session.mesh, encode, task.inputs.variables)
+    frozen = task.inputs.variables
+    compiled = make_step(model, tx, task.augment, key, session.mesh, encode, frozen, recipe)
     order = seeds.number(task.seed, name, 'order')
     steps = Steps(
         recipe.steps(len(split)),
@@ -161,5 +162,6 @@ def steps_of(
         training.sizes,
         datasets.Batches(split, recipe.batch_size, order),
         training.describe,
+        recipe.sharding,
     )
     return state, steps

@@ -12,6 +12,7 @@ from s4jax.models.inputs import Batch
 from s4jax.report.result import Model, Reference
 from s4jax.run import Task
 from s4jax.runtime import seeds
+from s4jax.runtime.memory import device_memory
 from s4jax.runtime.session import Session
 from s4jax.search import s3
 from s4jax.search.evolve import Evolution, EvolveSettings, evolve
@@ -33,7 +34,9 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
     batches = functools.partial(task.search_batches, supernet.arch, session)
     images, chunk = len(task.data.search), task.config.evaluate.architectures
     kind = task.config.evaluate.score
-    return evaluate.make_score(subnets, batches, images, chunk, session, kind)
+    smaller = functools.partial(task.config.evaluate.smaller, many=True)
+    score = evaluate.make_score(subnets, batches, images, chunk, session, kind)
+    return device_memory(smaller)(score)
 
 
 def counter(task: Task, session: Session, trained: Trained, many: bool) -> evaluate.Count:
@@ -134,8 +137,10 @@ def test_models(task: Task, session: Session, trained: Mapping[str, Trained]) ->
         }
         counts = {name: count for name, (count, _) in references.items() if count}
         rows: list[dict[str, Any]] = []
+        smaller = functools.partial(task.config.evaluate.smaller, many=False)
         for batch in evaluate.watched(task.stored(split, session.mesh), session.signals):
-            rows.append({name: np.asarray(f(batch)) for name, f in (judges | counts).items()})
+            with device_memory(smaller):
+                rows.append({name: np.asarray(f(batch)) for name, f in (judges | counts).items()})
             done = min(len(split), len(rows) * len(batch['labels']))
             session.progress.advance(len(trained) * done)
         wrong = {name: evaluate.wrong([row[name] for row in rows]) for name in judges}

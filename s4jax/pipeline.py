@@ -60,16 +60,21 @@ def run(
     task, session = prepare(config, workdir, signals, store)
     searched = task if config.search.constrained else dataclasses.replace(task, budget=Budget(()))
     first = first_space(searched)
-    claim(task, workdir, measured)
-    session.begin()
-    announce(task, session, first.space)
-    found = METHODS[config.search.kind](searched, session, first)
+    with claim(task, workdir, measured):
+        session.begin()
+        announce(task, session, first.space)
+        found = METHODS[config.search.kind](searched, session, first)
+        tested = final_models(task, session, found)
+        return report.finish(workdir, result(task, found, tested, workdir))
+
+
+def final_models(task: Task, session: Session, found: Found) -> Tested:
+    """Trains what was found, and the hand-made model, alone; tests all of them together."""
     models = {'winner': fit_alone(task, session, 'retrain', found.architecture)}
     for t, arch in found.others.items():
         models[f'space {t}'] = fit_alone(task, session, f'retrain_{t}', arch)
     models['baseline'] = fit_alone(task, session, 'baseline', task.baseline)
-    tested = test_models(task, session, models)  # the only read of the test split
-    return report.finish(workdir, result(task, found, tested, workdir))
+    return test_models(task, session, models)  # the only read of the test split
 
 
 def first_space(task: Task) -> Visited:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +15,12 @@ from s4jax import report
 from s4jax.config import Config
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
+from s4jax.identity import kept
 from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import check_folder, read_json, write_json
+from s4jax.runtime.lock import LOCK, held
 from s4jax.runtime.progress import Progress
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
@@ -27,16 +28,8 @@ from s4jax.runtime.store import Store
 from s4jax.search import derive
 from s4jax.search.budget import Budget
 from s4jax.search.space import Architecture, Choices, SearchSpace
+from s4jax.training.step import normalises_batches
 from s4jax.work import work
-
-# what changes no result may differ when a run goes on: cadence and paths (section, key or all)
-FREE = (
-    ('checkpoint', None),
-    ('data', 'root'),
-    ('data', 'unreadable'),
-    ('encoder', 'weights'),
-    ('encoder', 'cache'),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +142,8 @@ def prepare(
     """Checks the config against itself, the data and the devices; nothing is written yet."""
     check_folder(workdir)
     family, mesh = FAMILIES[config.family], meshes.create()
-    check_batches(config)
+    for recipe in (config.supernet, config.retrain):
+        recipe.check_devices(jax.device_count())
     preprocess = functools.partial(
         augment.eval_batch, image_size=config.inputs['image_size'], preprocess=config.preprocess
     )
@@ -165,17 +159,6 @@ def prepare(
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
     renew = functools.partial(report.renew, workdir, progress.warn)
     return task, Session(workdir, mesh, signals, progress, renew, store)
-
-
-def check_batches(config: Config) -> None:
-    """Raises where a batch does not divide over the devices."""
-    devices = jax.device_count()
-    for section, recipe in (('supernet', config.supernet), ('retrain', config.retrain)):
-        if recipe.batch_size % devices:
-            raise UsageError(
-                f'config.{section}.batch_size={recipe.batch_size} must be a multiple of the '
-                f'{devices} devices: write {meshes.round_up(recipe.batch_size)}'
-            )
 
 
 def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> None:
@@ -195,6 +178,14 @@ def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> N
     if config.baseline is not None:
         with explained('config.baseline'):
             hand_made(config, inputs, space, 2)
+    arch = make(space.smallest())
+    model, example = FAMILIES[config.family].Model(arch), inputs.example(arch)
+    for recipe in (config.supernet, config.retrain):
+        if recipe.microbatches > 1 and normalises_batches(model, example):
+            raise UsageError(
+                f'{recipe.section}.microbatches={recipe.microbatches}: a {config.family} model '
+                'normalises over the whole batch (BatchNorm), which parts would change: write 1'
+            )
 
 
 @contextlib.contextmanager
@@ -228,27 +219,22 @@ def check_data(task: Task) -> None:
 
 def identity(task: Task) -> dict[str, Any]:
     """What a run computes: the config without what is free to change, flat, and the digests."""
-    flat = {'data digest': task.data.digest}
+    digests = {'data digest': task.data.digest}
     if task.inputs.facts:
-        flat['encoder digest'] = task.inputs.facts['digest']
-
-    def visit(value: Any, path: tuple[str, ...]) -> None:
-        if isinstance(value, dict):
-            for key in sorted(value):
-                visit(value[key], (*path, key))
-        elif (path[0], None) not in FREE and path not in FREE:
-            flat['.'.join(path)] = value
-
-    visit(json.loads(json.dumps(task.config.model_dump(mode='json'))), ())
-    return flat
+        digests['encoder digest'] = task.inputs.facts['digest']
+    return digests | kept(task.config)
 
 
-def claim(task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None = None) -> None:
+def claim(
+    task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None = None
+) -> contextlib.AbstractContextManager[Any]:
     """Makes the workdir this run's: from here on files are written.
 
-    `measured` is what the config was resolved from, kept so that a run that goes on has the same.
-    Raises where the folder holds another run (with the keys in which they differ) or other files.
+    Nobody else writes there until the returned lock is closed. `measured` is what the config was
+    resolved from, kept so that a run that goes on has the same. Raises where the folder holds
+    another run (with the keys in which they differ), is in use, or has other files.
     """
+    lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     path, ours = workdir / 'config.json', identity(task)
     theirs = (read_json(path) or {}).get('identity')
     differing = [
@@ -263,9 +249,17 @@ def claim(task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None 
             'folder, or the same config'
         )
     elif (
-        meshes.is_first_host() and not path.exists() and workdir.exists() and any(workdir.iterdir())
+        meshes.is_first_host()
+        and not path.exists()
+        and workdir.exists()
+        and any(other.name != LOCK for other in workdir.iterdir())
     ):
         refusal = f'--workdir={workdir} holds other files and no run: choose a new folder'
+    elif meshes.is_first_host():
+        try:
+            lock = held(workdir)
+        except UsageError as error:
+            refusal = str(error)
     if meshes.any_host(refusal is not None):  # together: nobody writes before all have looked
         raise UsageError(
             refusal or f'--workdir={workdir} is refused by another host: see its message'
@@ -285,3 +279,4 @@ def claim(task: Task, workdir: pathlib.Path, measured: Mapping[str, Any] | None 
     row = {'config': config, 'data': task.data.facts | stored, 'identity': ours}
     write_json(path, row | ({'measured': measured} if measured else {}))
     write_json(workdir / 'splits.json', task.data.splits)
+    return lock

@@ -89,7 +89,7 @@ def _training(task: Task, session: Session, training: Training) -> Timed:
     """The steps of a training; those of a sliced supernet that one program can run."""
     began = time.monotonic()
     state, steps = fitting.steps_of(task, session, training, fitting.model_of(task, training))
-    state = meshes.replicate(session.mesh, jax.device_get(state))
+    state = meshes.place(session.mesh, state, steps.sharding)
     batches = [meshes.shard(session.mesh, steps.batch(i)) for i in range(2)]
     drawn = [steps.sizes(0, i) for i in range(DRAWN if training.execution != 'fixed' else 1)]
     kinds: list[Any] = [jax.tree.structure(sizes) for sizes in drawn]

@@ -81,11 +81,12 @@ def config(name='configs/digits.py', **changes):
     return configs.read(values(name, **changes))
 
 
-def interrupted(moment, workdir, *config, **overrides):
+def interrupted(moment, workdir, *config, environment=None, **overrides):
     arguments = command(workdir, *config, **overrides)
     return run(
         [arguments[0], str(ROOT / 'tests' / 'interrupt.py'), moment, *arguments[3:]],
         PYTHONPATH=str(ROOT),
+        **(environment or {}),
     )
 
 
@@ -103,6 +104,12 @@ def hashes(workdir):
         if path.is_file() and name.parts[0] not in ('checkpoints', *NOT_COMPARED):
             found[str(name)] = hashlib.sha256(without_times(path)).hexdigest()
     return found
+
+
+def untimed(output, workdir):
+    """What a run printed, without its folder's name and the line of what it took."""
+    lines = output.replace(str(workdir), '').splitlines()
+    return [line for line in lines if not line.startswith('time ')]
 
 
 def same(workdir, reference):

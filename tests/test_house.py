@@ -17,7 +17,7 @@ STOREYS = [
     ['phases', 'spending'],
     ['fitting'],
     ['run'],
-    ['work'],
+    ['work', 'identity'],
     ['config', 'config_file', 'report', 'preset'],
     ['training'],
     ['models', 'data'],

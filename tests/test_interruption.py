@@ -4,7 +4,9 @@ import random
 import signal
 
 import pytest
-from runs import command, interrupted, run, same
+from runs import command, interrupted, run, same, untimed
+
+from s4jax.runtime import goodput
 
 PHASES = ['supernet_0', 'explore_0', 'supernet_1', 'evolve', 'retrain', 'baseline', 'test']
 
@@ -52,4 +54,6 @@ def test_a_run_interrupted_in_every_phase_ends_as_one_that_was_not(tiny_run, tmp
     assert done.returncode == 0, done.stderr
     assert f'{newest} is damaged' in done.stderr
     same(workdir, whole)
-    assert done.stdout.replace(str(workdir), '') == stdout.replace(str(whole), '')
+    assert untimed(done.stdout, workdir) == untimed(stdout, whole)
+    spent = goodput.read(workdir)
+    assert spent.sessions == len(moments) + 1 and 0 < spent.share < 1 and 0 < spent.kept < 1

@@ -31,6 +31,8 @@ from s4jax.elastic.sizes import (
     switched,
 )
 from s4jax.elastic.stacks import (
+    DropKey,
+    Part,
     blocks,
     drop_path,
     init_blocks,
@@ -45,10 +47,12 @@ __all__ = [
     'Choice',
     'Conv',
     'DepthwiseConv',
+    'DropKey',
     'Fixed',
     'LayerNorm',
     'Linear',
     'Mlp',
+    'Part',
     'PerBlock',
     'Size',
     'attend',

@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,13 +15,27 @@ from s4jax.elastic.sizes import Choice, PerBlock, Size
 from s4jax.elastic.switching import switch
 
 
-def drop_path(key: jax.Array, rate: float, depth: int, batch: int, branches: int = 2) -> jax.Array:
+class Part(NamedTuple):
+    """The key of a batch that is a part of a larger one: its rows part, part + parts, …."""
+
+    key: jax.Array
+    part: jax.Array | int
+    parts: int
+
+
+DropKey = jax.Array | Part  # the key of stochastic depth
+
+
+def drop_path(key: DropKey, rate: float, depth: int, batch: int, branches: int = 2) -> jax.Array:
     """Stochastic depth's factors (depth, branches, batch): 0 for a dropped branch, else 1 / keep.
 
-    The rate grows linearly with the absolute index of the block, from 0 to `rate`.
+    The rate grows linearly with the absolute index of the block, from 0 to `rate`. A `Part` gets
+    its rows of what is drawn for the whole batch.
     """
+    key, part, parts = key if isinstance(key, Part) else Part(key, 0, 1)
     keep = 1 - jnp.linspace(0, rate, depth)[:, None, None]
-    return jax.random.bernoulli(key, keep, (depth, branches, batch)) / keep
+    drawn = jax.random.bernoulli(key, keep, (depth, branches, batch * parts)) / keep
+    return drawn.reshape(depth, branches, batch, parts)[..., part]
 
 
 def init_blocks(

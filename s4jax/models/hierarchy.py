@@ -110,7 +110,7 @@ def fields(choices: Choices, usual: Stages) -> dict[str, Any]:
 
 
 def drop_path(
-    key: jax.Array | None, rate: float, depths: tuple[int, ...], batch: int
+    key: elastic.DropKey | None, rate: float, depths: tuple[int, ...], batch: int
 ) -> Sequence[jax.Array | None]:
     """Stochastic depth's factors of every stage, each (blocks, 2, batch), linear over all blocks.
 

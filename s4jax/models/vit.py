@@ -233,7 +233,7 @@ class Model(nn.Module):
         self,
         images: jax.Array,
         sizes: Sizes | Fixed | None = None,
-        drop_key: jax.Array | None = None,
+        drop_key: elastic.DropKey | None = None,
     ) -> jax.Array:
         """images (batch, size, size, channels) -> logits (batch, classes).
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from s4jax.report import summary
 from s4jax.report.result import Result
+from s4jax.runtime import goodput
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import write_json
 
@@ -26,7 +27,7 @@ def finish(workdir: pathlib.Path, result: Result) -> str:
     write_json(workdir / 'architecture.json', sizes)
     write_json(workdir / 'result.json', row)
     page.write(workdir)
-    return summary.summary(workdir, result)
+    return summary.summary(workdir, result, goodput.read(workdir))
 
 
 def renew(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:

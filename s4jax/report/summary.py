@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from s4jax.report.result import Model, Reference, Result
+from s4jax.runtime.goodput import Goodput
 from s4jax.search.budget import readable
 from s4jax.search.explore import Visited
 from s4jax.search.space import parse_name
@@ -12,7 +13,7 @@ from s4jax.search.space import parse_name
 Rows = list[tuple[str, str]]
 
 
-def summary(workdir: pathlib.Path, result: Result) -> str:
+def summary(workdir: pathlib.Path, result: Result, spent: Goodput | None = None) -> str:
     """What a person wants to know at the end, in some lines of text."""
     blank = [('', '')]
     facts = f'{result.family} on {result.data["name"]}, {result.method}, seed {result.seed}'
@@ -35,7 +36,8 @@ def summary(workdir: pathlib.Path, result: Result) -> str:
         'report.html (page), result.json, architecture.json, trajectory.json, '
         'checkpoints/retrain (weights)'
     )
-    rows += blank + [('files', f'{workdir}/{files}')]
+    rows += blank + ([('time', str(spent))] if spent else [])
+    rows += [('files', f'{workdir}/{files}')]
     return '\n'.join(f'{name:<10} {text}'.rstrip() for name, text in rows)
 
 

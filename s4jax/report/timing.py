@@ -1,8 +1,9 @@
 """What timing.jsonl holds: how a run was started, on what, and the seconds of its phases."""
 
 import dataclasses
-import json
 import pathlib
+
+from s4jax.runtime import goodput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +24,12 @@ def read_timing(path: pathlib.Path) -> Timing:
     timing = Timing({}, {}, (), ())
     commands: dict[str, None] = {}
     devices: dict[str, None] = {}
-    for line in path.read_text(errors='replace').splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(row, dict):
-            continue
+    for row in goodput.timing(path.parent):
         if isinstance(row.get('command'), str) and isinstance(row.get('devices'), str):
             commands[row['command']] = devices[row['devices']] = None
-        phase = row.get('phase')
-        if isinstance(phase, str) and isinstance(row.get('seconds'), int | float):
+    for row in goodput.by_phase(path.parent):
+        phase = row['phase']
+        if isinstance(phase, str) and isinstance(row['seconds'], int | float):
             timing.seconds[phase] = timing.seconds.get(phase, 0) + row['seconds']
             images = row.get('images')
             worth = images if isinstance(images, int | float) else 0

@@ -1,4 +1,4 @@
-"""Checkpoints that are verified when they are read. The only file that knows Orbax."""
+"""Checkpoints, saved while training goes on, verified when read. The only file with Orbax."""
 
 import hashlib
 import pathlib
@@ -11,6 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from s4jax.runtime.checksum import checksum
 from s4jax.runtime.files import disk_errors, disk_full
 
 
@@ -25,10 +26,10 @@ def tree_digest(tree: Any) -> str:
 
 
 class Checkpoints:
-    """The states of one training by step, each saved with a digest and verified when it is read.
+    """The states of one training by step, each saved with a checksum and verified when it is read.
 
     Orbax restores a checkpoint with a flipped bit silently; here it is named, and the one before
-    it is used.
+    it is used. So is one that lies in the place of another.
     """
 
     def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], keep: int = 3):
@@ -40,13 +41,17 @@ class Checkpoints:
                 self.directory,
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=policy,
-                    enable_async_checkpointing=False,
                     cleanup_tmp_directories=True,
                 ),
             )
 
     def save(self, step: int, state: Any) -> None:
-        """Saves the state of `step`; a full disk is an error now and not one save later."""
+        """Begins to save the state of `step`, of which it takes a copy; waits for the save before.
+
+        The state may be given away once it returns. What goes wrong later is raised by `check` or
+        `wait`.
+        """
+        self.wait()
         wanted = 2**18 + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         # Orbax would report a full disk in the tracebacks of its threads
         if shutil.disk_usage(self.directory).free < wanted:
@@ -56,14 +61,29 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
-                    meta=ocp.args.JsonSave({'digest': tree_digest(state)}),
+                    meta=ocp.args.JsonSave(self._meta(step, state)),
                 ),
                 force=True,
             )
+
+    def check(self) -> None:
+        """Raises what has gone wrong with a save that is under way."""
+        with disk_errors(self.directory):
+            self.manager.check_for_errors()
+
+    def wait(self) -> None:
+        """Returns when the last save is complete; raises what went wrong with it."""
+        with disk_errors(self.directory):
             self.manager.wait_until_finished()
+            self.manager.check_for_errors()
+
+    def _meta(self, step: int, state: Any) -> dict[str, str]:
+        """What is committed with a state: whose it is, and its checksum."""
+        return {'state': f'{self.directory.name} {step}', 'checksum': checksum(state)}
 
     def latest(self, like: Any, at_most: int | None = None) -> tuple[int, Any] | None:
         """The newest sound state, shaped, typed and sharded as `like`, and its step."""
+        self.wait()
         for step in sorted(self.manager.all_steps(), reverse=True):
             if at_most is not None and step > at_most:
                 continue
@@ -74,7 +94,7 @@ class Checkpoints:
                         state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore()
                     ),
                 )
-                if tree_digest(restored.state) == restored.meta['digest']:
+                if self._sound(step, restored.state, restored.meta):
                     return step, restored.state
                 reason = 'its checksum does not match'
             except Exception as error:  # a damaged file makes Orbax raise almost anything
@@ -86,7 +106,13 @@ class Checkpoints:
             self.delete(step)
         return None
 
+    def _sound(self, step: int, state: Any, meta: dict[str, str]) -> bool:
+        if 'checksum' not in meta:  # saved by s4jax 0.1
+            return tree_digest(state) == meta['digest']
+        return meta == self._meta(step, state)
+
     def delete(self, step: int) -> None:
+        self.wait()
         try:
             self.manager.delete(step)
         except Exception:  # a checkpoint can be too damaged for Orbax to delete

@@ -31,7 +31,7 @@ def disk_errors(path: pathlib.Path) -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause is not None:
+        while cause is not None and not isinstance(cause, jax.errors.JaxRuntimeError):
             text = str(cause)
             if (
                 getattr(cause, 'errno', None) in (errno.ENOSPC, errno.EDQUOT)

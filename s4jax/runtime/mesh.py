@@ -4,7 +4,7 @@ The same code runs on 1 device, on 8 GPUs and on a TPU pod.
 """
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 AXIS = 'data'
+Sharding = Literal['replicated', 'fsdp']
 
 
 def create() -> jax.sharding.Mesh:
@@ -28,12 +29,53 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
 
 def replicate(mesh: jax.sharding.Mesh, tree: Any) -> Any:
     """The same host values on every device."""
+    return place(mesh, tree, 'replicated')
+
+
+def sharding_of(mesh: jax.sharding.Mesh, shape: tuple[int, ...], how: Sharding) -> NamedSharding:
+    """Where the parts of an array lie.
+
+    'replicated': all of it on every device. 'fsdp': its largest axis that the devices can share
+    equally is split (fully sharded data parallelism, ZeRO stage 3); where there is none, it is
+    replicated.
+    """
+    divisible = [k for k, size in enumerate(shape) if size and size % mesh.size == 0]
+    if how == 'replicated' or not divisible:
+        return replicated(mesh)
+    split = max(divisible, key=lambda k: shape[k])
+    return NamedSharding(
+        mesh, PartitionSpec(*(AXIS if k == split else None for k in range(split + 1)))
+    )
+
+
+def rows_of_parts(mesh: jax.sharding.Mesh) -> NamedSharding:
+    """Of arrays (parts, rows, …): the rows are split."""
+    return NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+
+def place(mesh: jax.sharding.Mesh, tree: Any, how: Sharding) -> Any:
+    """Host values on the devices, each as `sharding_of` says."""
     return jax.tree.map(
         lambda leaf: jax.make_array_from_callback(
-            np.shape(leaf), replicated(mesh), lambda index: np.asarray(leaf)[index]
+            np.shape(leaf),
+            sharding_of(mesh, np.shape(leaf), how),
+            lambda index: np.asarray(leaf)[index],
         ),
         tree,
     )
+
+
+def constrain(mesh: jax.sharding.Mesh, tree: Any, how: Sharding) -> Any:
+    """The same within a compiled function."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding_of(mesh, leaf.shape, how)),
+        tree,
+    )
+
+
+def gather(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+    """A tree of arrays on the devices, all of it on every device."""
+    return jax.jit(lambda leaves: leaves, out_shardings=replicated(mesh))(tree)
 
 
 def shard(mesh: jax.sharding.Mesh, tree: Any) -> Any:
@@ -82,6 +124,13 @@ def described() -> str:
     cores = f', {os.cpu_count()} cores' if jax.default_backend() == 'cpu' else ''
     hosts = '' if one_host() else f' on {jax.process_count()} hosts'
     return f'{count} × {kind}{hosts}{cores}'
+
+
+def largest(number: float) -> float:
+    """The largest of all hosts' numbers; every host gets the same answer at the same point."""
+    if one_host():
+        return number
+    return float(np.max(multihost_utils.process_allgather(np.asarray(number, np.float32))))
 
 
 def one_host() -> bool:

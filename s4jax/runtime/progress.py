@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import s4jax
 from s4jax.runtime.compiling import Compiling, watch
+from s4jax.runtime.goodput import Pace, seconds_of, sessions
 
 # the work of an image, measured in training steps of an image, until it has been measured
 WORK = {'supernet': 1.0, 'alone': 1.0, 'subnets': 1 / 3, 'test': 1 / 3}
@@ -86,8 +88,9 @@ class Rate:
 class Progress:
     """Counts images; `plan` holds the number of images of every phase of the run.
 
-    The seconds of each phase and session are kept in `timing.jsonl`. With `shown` off nothing is
-    printed or written. `clock` gives seconds.
+    The seconds of each phase and session are kept in `timing.jsonl`, also while a phase is under
+    way, since a kill gives no notice (see `goodput`). With `shown` off nothing is printed or
+    written. `clock` gives seconds.
     """
 
     def __init__(
@@ -105,6 +108,9 @@ class Progress:
         self._paces: dict[str, float] = {}  # seconds an image, compilation included, by kind
         self._began = self._printed = self._first = self._done = self._total = 0.0
         self._rate = Rate()
+        self._session = 0  # which start of the run this is, from 1; 0: nothing was written yet
+        self._pace = Pace()
+        self._last = self._written = 0.0
         self._terminal = False
         self._printing = threading.RLock()
 
@@ -116,9 +122,11 @@ class Progress:
         """A phase that this session computes, or goes on with."""
         self.running, self._began = name, self.clock()
         self._printed, self._rate = self._began, Rate()
+        self._pace, self._last = Pace(), self._began
         self._first = self._done = 0.0
         self._total = self.plan.pop(name, 0.0)
         self._terminal = sys.stderr.isatty()
+        self._write()
         over, outcome = threading.Event(), 'stopped'
         ticker = threading.Thread(target=self._tick_until, args=(over,), daemon=True)
         ticker.start()
@@ -134,6 +142,9 @@ class Progress:
     def _tick_until(self, over: threading.Event) -> None:
         while not over.wait(1.0):
             self.tick()
+            now = self.clock()  # a row a second at first, then at every hundredth of the time
+            if now - self._written >= 0.01 * (now - s4jax.BEGAN):
+                self._write()
 
     def _finish(self, outcome: str) -> None:
         """Remembers the pace of the phase under way, and says and writes what it took."""
@@ -147,16 +158,33 @@ class Progress:
         rate = f', {images / busy:,.0f} img/s' if images else ''
         compilation = f', {duration(compiled)} of it compiling' if compiled >= 1 else ''
         self._print(f'{self.running:<10} {outcome} after {duration(seconds)}{compilation}{rate}')
-        row = {'phase': self.running, 'seconds': round(seconds, 2), 'images': round(images)}
-        row |= {'compiling': round(compiled, 2)}
-        self.note(row)
+        self._write()
+
+    def _write(self) -> None:
+        """What the phase under way has taken so far, as a row of `timing.jsonl`."""
+        if not self.shown:
+            return
+        now = self._written = self.clock()
+        if not self._session:
+            self._session = 1 + len(sessions(self.workdir))
+        self.note(
+            {
+                'session': self._session,
+                'at': round(now - s4jax.BEGAN, 2),
+                'phase': self.running,
+                'seconds': round(now - self._began, 2),
+                'compiling': round(self.compiling.seconds(self._began), 2),
+                'images': round(self._done - self._first),
+                'first': round(self._first),
+                'last': round(self._done),
+                'useful': round(self._pace.useful, 2),
+            }
+        )
 
     def seconds(self, name: str) -> float:
         """How long a phase has taken so far, in all sessions of the run."""
-        path = self.workdir / 'timing.jsonl'
-        rows = map(json.loads, path.read_text().splitlines() if path.exists() else ())
-        running = self.clock() - self._began if name == self.running else 0.0
-        return running + sum(row['seconds'] for row in rows if row.get('phase') == name)
+        self._write()
+        return seconds_of(self.workdir).get(name, 0.0)
 
     def note(self, row: Mapping[str, object]) -> None:
         """Adds a row to `timing.jsonl`."""
@@ -174,9 +202,16 @@ class Progress:
         """The phase under way begins with this many of its images done by an earlier session."""
         self._first = self._done = images
 
+    def known(self, images: float) -> None:
+        """As many images of the phase are done; what is new of them an earlier session did."""
+        new = images - self._done
+        self._first, self._done = self._first + new, images
+
     def advance(self, images: float) -> None:
         """The phase under way has done this many of its images."""
-        self._done = images
+        now = self.clock()
+        self._pace.add(images - self._done, now - self._last)
+        self._done, self._last = images, now
         self._rate.at(self._busy(), images - self._first)
 
     def _busy(self) -> float:

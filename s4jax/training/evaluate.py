@@ -39,6 +39,18 @@ class EvaluateSettings(Section):
         'mean of the probabilities that it gives to the true classes',
     )
 
+    def smaller(self, many: bool) -> str:
+        """What to write where scoring needs more memory than there is; `many`: of subnets."""
+        name, now = 'batch_size', self.batch_size
+        if many and self.architectures > 1:
+            name, now = 'architectures', self.architectures
+        if now == 1:
+            return 'one image of one model is too much for it: use a smaller model'
+        return (
+            f'write --config.evaluate.{name}={now // 2} (now {now}), for about half of it, and run '
+            'the same command again: it goes on'
+        )
+
 
 def make_counter(
     model: nn.Module, inputs: Callable[[Any], Any], many: bool, mesh: jax.sharding.Mesh
@@ -163,6 +175,7 @@ def make_score(
         keys = {arch: (subnets.digest, json.dumps(arch.to_json())) for arch in architectures}
         missing = [arch for arch, key in keys.items() if key not in known]
         scored += len(architectures) - len(missing)
+        session.progress.known(scored * images)
         for start in range(0, len(missing), chunk):
             part = missing[start : start + chunk]
             for arch, numbers in zip(part, count(part)):

@@ -9,6 +9,7 @@ import pydantic
 from pydantic import Field
 
 from s4jax.errors import UsageError
+from s4jax.runtime.mesh import Sharding
 from s4jax.settings import Float, Int, Section
 
 
@@ -33,6 +34,18 @@ class Recipe(Section):
     drop_path: Float = Field(
         0.0, ge=0, lt=1, description='rate of stochastic depth in the last block'
     )
+    microbatches: Int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description='parts of a batch, run one after another: less memory, the same gradients; '
+        'free to change when a run goes on',
+    )
+    sharding: Sharding = Field(
+        'replicated',
+        description='fsdp: weights and optimizer state are split over the devices, not on each; '
+        'free to change when a run goes on',
+    )
 
     @pydantic.model_validator(mode='after')
     def _consistent(self) -> 'Recipe':
@@ -44,6 +57,52 @@ class Recipe(Section):
                 'lower warmup_epochs'
             )
         return self
+
+    @property
+    def section(self) -> str:
+        """Its key in a config."""
+        return 'config.retrain'
+
+    def check_devices(self, devices: int) -> None:
+        """Raises where a batch does not divide over the devices, or their part into parts."""
+        if self.batch_size % devices:
+            raise UsageError(
+                f'{self.section}.batch_size={self.batch_size} must be a multiple of the '
+                f'{devices} devices: write {-(-self.batch_size // devices) * devices}'
+            )
+        images, parts = self.batch_size // devices, self.microbatches
+        if images % parts:
+            divisors = (k for k in range(1, images + 1) if images % k == 0 and k > parts)
+            raise UsageError(
+                f'{self.section}.microbatches={parts} must divide the {images} images of a batch '
+                f'that each of the {devices} devices has: write {min(divisors, default=images)}'
+            )
+
+    def smaller(self, devices: int, splits: bool) -> str:
+        """What to write where a step needs more memory than there is.
+
+        `splits`: whether the model can train on parts of a batch (BatchNorm cannot).
+        """
+        images, now = self.batch_size // devices, self.microbatches
+        more = [k for k in range(2 * now, images + 1) if images % k == 0] if splits else []
+        if more:
+            return (
+                f'write --{self.section}.microbatches={more[0]} (now {now}), for '
+                f'{now / more[0]:.2g} of the memory of activations, and run the same command '
+                'again: it goes on'
+            )
+        if devices > 1 and self.sharding == 'replicated':
+            return (
+                f'write --{self.section}.sharding=fsdp, for 1/{devices} of the memory of weights '
+                'and optimizer, and run the same command again: it goes on'
+            )
+        least = devices * max(1, images // 2)
+        if least == self.batch_size:
+            return f'{self.section}.batch_size={least} is the smallest: use a smaller model'
+        return (
+            f'write --{self.section}.batch_size={least} (now {self.batch_size}) and another '
+            '--workdir: it is another run'
+        )
 
     def steps(self, images: int) -> int:
         return max(1, int(self.epochs * images / self.batch_size))
@@ -82,3 +141,7 @@ class SupernetSettings(Recipe):
     start: Literal['scratch', 'inherit'] = Field(
         'scratch', description='a moved supernet starts anew, or from the weights that it shares'
     )
+
+    @property
+    def section(self) -> str:
+        return 'config.supernet'

@@ -9,7 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from s4jax import elastic
 from s4jax.runtime import mesh as meshes
+from s4jax.runtime.mesh import Sharding
+from s4jax.training.recipe import Recipe
 
 State = dict[str, Any]
 Augment = Callable[[jax.Array, dict[str, jax.Array]], tuple[jax.Array, jax.Array]]
@@ -54,6 +57,11 @@ def initial_state(
     return jax.jit(create, compiler_options={'xla_backend_optimization_level': 0})(key)
 
 
+def normalises_batches(model: nn.Module, inputs: Any) -> bool:
+    """Whether a model has BatchNorm, whose statistics are those of a batch; nothing is computed."""
+    return 'batch_stats' in jax.eval_shape(model.init, jax.random.key(0), inputs)
+
+
 def images_as_they_are(frozen: Any, images: jax.Array) -> jax.Array:
     """The inputs of a model that sees the images themselves."""
     return images
@@ -67,6 +75,7 @@ def make_step(
     mesh: jax.sharding.Mesh,
     encode: Callable[[Any, jax.Array], Any] = images_as_they_are,
     frozen: Any = (),
+    recipe: Recipe | None = None,
 ) -> Compiled:
     """The compiled `step(state, sizes, batch) -> (state, loss)`.
 
@@ -74,24 +83,33 @@ def make_step(
     `encode(frozen, images)` gives the model's inputs. It stands outside of what is differentiated,
     so that none of its activations is kept. A step whose loss or gradient is not finite leaves
     parameters and optimizer as they were and returns NaN, so that nothing bad is ever written.
+
+    With `recipe.microbatches`, the batch is augmented as a whole (mixup pairs its images) and then
+    run in parts; the gradient is the mean over the parts, that of the whole batch but for rounding.
+    With `recipe.sharding`, the state is taken and returned split over the devices.
     """
+    recipe = recipe or Recipe()
+    split: Sharding = recipe.sharding
 
     def step(state: State, frozen: Any, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(jax.random.fold_in(seed_key, state['attempt']), state['step'])
         augment_key, train_key = jax.random.split(key)
         images, targets = augment(augment_key, batch)
-        inputs = encode(frozen, images)
         statistics = {'batch_stats': state['batch_stats']} if state['batch_stats'] else {}
 
-        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        def loss_of(params: Any, inputs: Any, targets: Any, key: Any) -> tuple[jax.Array, Any]:
             variables = {'params': params} | statistics
-            logits, updates = model.apply(
-                variables, inputs, sizes, train_key, mutable=['batch_stats']
-            )
+            logits, updates = model.apply(variables, inputs, sizes, key, mutable=['batch_stats'])
             loss = optax.softmax_cross_entropy(logits, targets).mean()
             return loss, updates.get('batch_stats', {})
 
-        (loss, batch_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(state['params'])
+        def differentiate(images: jax.Array, targets: jax.Array, key: Any) -> Any:
+            inputs = encode(frozen, images)
+            return jax.value_and_grad(loss_of, has_aux=True)(state['params'], inputs, targets, key)
+
+        (loss, batch_stats), gradients = in_parts(
+            differentiate, images, targets, train_key, recipe.microbatches, mesh
+        )
         sound = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
         updates, opt_state = tx.update(gradients, state['opt_state'], state['params'])
         new = {
@@ -102,8 +120,47 @@ def make_step(
         old = {name: state[name] for name in new}
         new = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, old)
         new |= {'attempt': state['attempt'], 'step': state['step'] + 1}
+        if split != 'replicated':
+            new = meshes.constrain(mesh, new, split)
         return new, jnp.where(sound, loss, jnp.nan)
 
     everywhere = meshes.replicated(mesh)
-    compiled = jax.jit(step, donate_argnums=0, out_shardings=(everywhere, everywhere))
+    states = everywhere if split == 'replicated' else None  # None: as constrained
+    compiled = jax.jit(step, donate_argnums=0, out_shardings=(states, everywhere))
     return Compiled(compiled, frozen)
+
+
+def in_parts(
+    differentiate: Callable[[jax.Array, jax.Array, Any], Any],
+    images: jax.Array,
+    targets: jax.Array,
+    key: jax.Array,
+    parts: int,
+    mesh: jax.sharding.Mesh,
+) -> Any:
+    """`differentiate(images, targets, key)` of a batch, the mean over its parts.
+
+    Returns ((loss, batch_stats), gradients). Part k has the rows k, k + parts, …: as many of every
+    device's own rows as of any other's, so that no image moves. Stochastic depth is drawn for the
+    whole batch (`elastic.Part`).
+    """
+    if parts == 1:
+        return differentiate(images, targets, key)
+
+    def split(rows: jax.Array) -> jax.Array:
+        each = jnp.moveaxis(rows.reshape(-1, parts, *rows.shape[1:]), 1, 0)
+        return jax.lax.with_sharding_constraint(each, meshes.rows_of_parts(mesh))
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        k, some_images, some_targets = part
+        found = differentiate(some_images, some_targets, elastic.Part(key, k, parts))
+        return jax.tree.map(jnp.add, total, found), None
+
+    inputs = (jnp.arange(parts), split(images), split(targets))
+    shapes = jax.eval_shape(
+        lambda k, some, their: differentiate(some, their, elastic.Part(key, k, parts)),
+        *(leaf[0] for leaf in inputs),
+    )
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, inputs)
+    return jax.tree.map(lambda leaf: leaf / parts, total)

@@ -185,7 +185,7 @@ class Model(nn.Module):
         self,
         states: Sequence[jax.Array],
         sizes: Sizes | Fixed | None = None,
-        drop_key: jax.Array | None = None,
+        drop_key: elastic.DropKey | None = None,
     ) -> jax.Array:
         """The states of the encoder, each (batch, tokens, width) -> logits (batch, classes).
 
