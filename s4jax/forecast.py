@@ -225,18 +225,18 @@ def short(found: Forecast) -> list[str]:
 
 
 def compared(workdir: pathlib.Path) -> str:
-    """What was planned beside what came true, in a line; nothing where no plan was made."""
+    """What was planned beside what came true, in a line."""
     plan = read_json(workdir / 'plan.json')
     path = workdir / 'timing.jsonl'
     if plan is None or not path.exists():
-        return ''
+        return 's4jax: no plan was made'
     took = read_timing(path).seconds
     planned = {row['name']: row['seconds'] for row in plan['phases'] if row['name'] in took}
     each = ', '.join(
         f'{name} {duration(seconds)} → {duration(took[name])}' for name, seconds in planned.items()
     )
     return (
-        f'planned    {duration(sum(planned.values()))} for these phases, took '
+        f's4jax: planned {duration(sum(planned.values()))} for these phases, took '
         f'{duration(sum(took[name] for name in planned))} ({each}); memory '
         f'{size(plan["total"]["memory"])} planned, {size(peak())} used by this session'
     )

@@ -150,7 +150,8 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
             # without a signal of its own, another process of the run was stopped
             return 128 + (signals.received or signal.SIGTERM)
     if first:
-        print(summary, forecast.compared(workdir), sep='\n')
+        print(summary)
+        print(forecast.compared(workdir), file=sys.stderr)  # times: not of the result
     return 0
 
 
