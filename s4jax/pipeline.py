@@ -118,6 +118,7 @@ def fit_model(task: Task, session: Session, training: Training) -> Trained:
     def compute() -> Record:
         steps = training.recipe.steps(len(training.split))
         digest = tree_digest(load())
+        task.data.prepared.check()
         return Record(training.arch.to_json(), training.execution, steps, digest)
 
     record = session.phase(training.name, compute, Record.from_json)
