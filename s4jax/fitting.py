@@ -89,6 +89,7 @@ def fit_model(task: Task, session: Session, training: Training) -> Trained:
     def compute() -> Record:
         steps = training.recipe.steps(len(training.split))
         digest = tree_digest(load())
+        task.data.prepared.check()
         images, over = steps * training.recipe.batch_size, over_budget(task, training.drawn, steps)
         return Record(training.arch.to_json(), training.execution, steps, digest, images, over)
 

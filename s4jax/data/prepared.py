@@ -4,6 +4,7 @@ They are made once; a preparation that was stopped or killed goes on where it wa
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -80,6 +81,15 @@ class Prepared:
     digest: str
     unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
     directory: pathlib.Path | None = None
+    stamp: list[int] | None = None
+
+    def check(self) -> None:
+        """Raises where the stored pixels were changed since they were opened."""
+        if self.directory is not None and _stamp(self.directory) != self.stamp:
+            raise UsageError(
+                f'{self.directory}/images.npy was changed while it was in use: what was trained '
+                'since the last finished phase is not kept; run the same command again'
+            )
 
     def split(self, name: str) -> np.ndarray:
         """The indices of a split's readable images."""
@@ -132,14 +142,37 @@ def prepare(
             about = _fill(directory, items, identity, stop)
     _check(directory, about['unreadable'], len(items), unreadable)
     images = np.load(directory / 'images.npy', mmap_mode='r', allow_pickle=False)
-    return Prepared(
+    stamp = _stamp(directory)
+    result = Prepared(
         tuple(about['class_names']),
         images,
         np.load(directory / 'rows.npy', allow_pickle=False),
         about['digest'],
         about['unreadable'],
         directory,
+        stamp,
     )
+    if about.get('stamp') != stamp:  # copied, or changed: every image is looked at, once
+        _compare(result)
+        with contextlib.suppress(UsageError):  # the folder may be read-only
+            write_bytes(directory / 'about.json', json.dumps(about | {'stamp': stamp}).encode())
+    return result
+
+
+def _stamp(directory: pathlib.Path) -> list[int]:
+    """Size and time of the stored pixels: another one where they were written again."""
+    return [(facts := os.stat(directory / 'images.npy')).st_size, facts.st_mtime_ns]
+
+
+def _compare(prepared: Prepared) -> None:
+    """Raises where stored pixels are not those that were prepared."""
+    rows, stored = prepared.rows, np.flatnonzero(prepared.rows['label'] >= 0)
+    changed = sum(rows['digest'][i].tobytes() != _digest(prepared.images[i]) for i in stored)
+    if changed:
+        raise UsageError(
+            f'{prepared.directory}/images.npy is damaged: {changed:,} of {len(rows):,} images are '
+            f'not those that were prepared; remove {prepared.directory}, they are prepared again'
+        )
 
 
 def _finished(directory: pathlib.Path, identity: Identity) -> dict[str, Any] | None:

@@ -162,3 +162,22 @@ def test_a_full_disk_is_reported_before_anything_is_decoded(folder, monkeypatch)
     with pytest.raises(UsageError, match='the disk is full'):
         load(folder, size=256)
     monkeypatch.undo()
+
+
+def test_pixels_that_were_changed_are_refused_and_a_copy_is_not(tmp_path):
+    names = [f'{i}.png' for i in range(12)]
+    read = lambda i: (images.encoded(images.noise(i)), 0)
+    items = prepared.Items(('one',), {'train': 12}, names, read, 'twelve')
+    first = prepared.prepare(tmp_path / 'one', items, 8, 3)
+    first.check()
+    shutil.copytree(tmp_path / 'one', tmp_path / 'copy', copy_function=shutil.copyfile)
+    assert prepared.prepare(tmp_path / 'copy', items, 8, 3).digest == first.digest
+    with open(tmp_path / 'one' / 'images.npy', 'r+b') as file:
+        file.seek(200)
+        byte = file.read(1)[0]
+        file.seek(200)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(UsageError, match='images.npy was changed while it was in use'):
+        first.check()
+    with pytest.raises(UsageError, match='1 of 12 images are not those that were prepared'):
+        prepared.prepare(tmp_path / 'one', items, 8, 3)

@@ -6,6 +6,7 @@ otherwise than it must: with the bytes of a run that nothing disturbed, or refus
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import random
@@ -15,10 +16,19 @@ import subprocess
 import sys
 import time
 
-from runs import LESS_CARE, ROOT, command, hashes, read
+import runs
+from runs import LESS_CARE, ROOT, TINY, hashes
 
 PHASES = ['supernet_0', 'explore_0', 'supernet_1', 'evolve', 'retrain', 'baseline', 'test']
 INTERRUPT = str(ROOT / 'tests' / 'interrupt.py')
+SMALL = TINY | {  # the fewest images that visit all phases
+    'data.test': 1100,
+    'data.search': 200,
+    'explore.pairs': 2,
+    'evolve.population': 5,
+    'checkpoint.save_every': 3,
+}
+command = functools.partial(runs.command, base=SMALL)
 STARTS = 12  # of one run at most, before it is left alone
 
 
@@ -275,7 +285,3 @@ def clean(place):
     for path in place.folder.iterdir():
         if path.is_dir() and path.name.partition('-')[2].isdigit():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def result_of(workdir):
-    return read(workdir / 'result.json')

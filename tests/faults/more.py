@@ -7,9 +7,9 @@ import subprocess
 import time
 
 import numpy as np
-from cases import PHASES, Wrong, phase_of, refused
+from cases import PHASES, Wrong, command, phase_of, refused
 from PIL import Image
-from runs import ROOT, command
+from runs import ROOT
 
 from s4jax.runtime.files import read_json
 

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests'), str(ROOT / 'tests' / 'faults')]
 import cases  # noqa: E402
 import damage  # noqa: E402
 import more  # noqa: E402
-from runs import command  # noqa: E402
+from cases import command  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reliability.md'
 BEGIN, END = '<!-- the table is written by tests/faults/suite.py -->', '<!-- end of the table -->'

@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from runs import LESS_CARE, ROOT, command, run
+from runs import LESS_CARE, ROOT, command, interrupted, run
 
 SHORT = {
     'explore__iterations': 0,
@@ -86,4 +86,55 @@ def test_two_hosts_agree_with_one(one, tmp_path):
     )  # the first host speaks for all
     np.testing.assert_allclose(losses(tmp_path / 'run')[:8], losses(one)[:8], rtol=2e-5)
     lines = (tmp_path / 'run' / 'journal.jsonl').read_text().splitlines()
+    assert len(lines) == len(set(lines)) == 6
+
+
+def architectures(workdir):
+    evolved = json.loads((workdir / 'phases' / 'evolve.json').read_text())
+    return [m['architecture'] for m in evolved['members']]
+
+
+@pytest.mark.slow
+def test_a_run_moves_from_eight_devices_to_one_and_back(one, tmp_path):
+    """Stopped on 8 devices, continued on 4, 2 and 1, ended on 8: the same run but for rounding."""
+    workdir = tmp_path / 'run'
+    moments = [
+        (8, 'phase:supernet_0:0.4:SIGTERM'),
+        (4, 'phase:supernet_0:0.8:SIGKILL'),
+        (2, 'phase:evolve:0.3:SIGTERM'),
+        (1, 'phase:retrain:0.5:SIGTERM'),
+    ]
+    flag = '--xla_force_host_platform_device_count'
+    for devices, moment in moments:
+        flags = {'XLA_FLAGS': f'{flag}={devices} {LESS_CARE}'}
+        ended = interrupted(moment, workdir, environment=flags, **SHORT)
+        assert ended.returncode in (143, -9), (moment, ended.stderr)
+    done = run(command(workdir, **SHORT), XLA_FLAGS=f'{flag}=8 {LESS_CARE}')
+    assert done.returncode == 0 and 'damaged' not in done.stderr, done.stderr
+    for phase in ('supernet_0', 'retrain'):
+        np.testing.assert_allclose(losses(workdir, phase), losses(one, phase), rtol=1e-3)
+        np.testing.assert_allclose(losses(workdir, phase)[:8], losses(one, phase)[:8], rtol=2e-5)
+    assert architectures(workdir) == architectures(one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('count', [2, 4])
+def test_processes_of_the_launcher_agree_with_one(one, tmp_path, count):
+    """launch/local.sh with two devices a process: the whole method, and one process writes."""
+    workdir = tmp_path / 'run'
+    python, *arguments = command(workdir, **SHORT)
+    done = run(
+        ['launch/local.sh', str(count), *arguments[2:]],
+        JAX_PLATFORMS='cpu',
+        DEVICES_PER_PROCESS='2',
+        ATTEMPTS='1',
+        XLA_FLAGS=LESS_CARE,
+        PATH=f'{os.path.dirname(python)}{os.pathsep}{os.environ["PATH"]}',
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('winner') == 1
+    for phase in ('supernet_0', 'retrain'):
+        np.testing.assert_allclose(losses(workdir, phase)[:8], losses(one, phase)[:8], rtol=1e-5)
+    assert architectures(workdir) == architectures(one)
+    lines = (workdir / 'journal.jsonl').read_text().splitlines()
     assert len(lines) == len(set(lines)) == 6
