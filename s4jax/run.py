@@ -32,6 +32,7 @@ FREE = (
     ('data', 'root'),
     ('data', 'unreadable'),
     ('encoder', 'weights'),
+    ('encoder', 'trust'),
     ('encoder', 'cache'),
 )
 

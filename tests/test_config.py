@@ -105,7 +105,7 @@ def test_every_key_of_every_config_refuses_what_is_wrong(
         replaced.append('encoder.weights')
         arch = tower.VARIANTS[found.encoder.variant]
         small = {'params': {'weight': np.zeros(1, np.float32)}}
-        monkeypatch.setattr('s4jax.models.weights.clip.load', lambda weights: (arch, small))
+        monkeypatch.setattr('s4jax.models.weights.clip.load', lambda *_: (arch, small))
     cases, wrong = 0, []
     for key, (mutation, value) in itertools.product(keys(name), MUTATIONS.items()):
         if key in replaced:
