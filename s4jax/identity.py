@@ -11,6 +11,7 @@ FREE = (
     ('data', 'root'),
     ('data', 'unreadable'),
     ('encoder', 'weights'),
+    ('encoder', 'trust'),
     ('encoder', 'cache'),
     # but for rounding, as with another number of devices: what a full memory asks to change
     *((name, key) for name in ('supernet', 'retrain') for key in ('microbatches', 'sharding')),

@@ -115,7 +115,7 @@ class Predictor:
         """
         size, _, channels = self.shape
         if isinstance(image, str | os.PathLike):
-            data = pathlib.Path(image).expanduser().read_bytes()
+            data = decode.read(pathlib.Path(image).expanduser())
             return decode.decode(data, size, channels).pixels
         if not isinstance(image, Image.Image):
             array = np.asarray(image)

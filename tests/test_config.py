@@ -12,7 +12,7 @@ from runs import ROOT, config, values
 from s4jax import config as configs
 from s4jax import config_file, main, pipeline, settings
 from s4jax import data as datasets
-from s4jax.data.prepared import in_memory
+from s4jax.data.stored import in_memory
 from s4jax.errors import UsageError
 from s4jax.models import FAMILIES, inputs_of
 from s4jax.models.clip import tower
@@ -106,7 +106,7 @@ def test_every_key_of_every_config_refuses_what_is_wrong(
         replaced.append('encoder.weights')
         arch = tower.VARIANTS[found.encoder.variant]
         small = {'params': {'weight': np.zeros(1, np.float32)}}
-        monkeypatch.setattr('s4jax.models.weights.clip.load', lambda weights: (arch, small))
+        monkeypatch.setattr('s4jax.models.weights.clip.load', lambda *_: (arch, small))
     cases, wrong = 0, []
     for key, (mutation, value) in itertools.product(keys(name), MUTATIONS.items()):
         if key in replaced:

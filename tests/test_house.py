@@ -97,6 +97,30 @@ def test_each_library_is_known_to_its_owner_alone():
             assert owners is None or name in owners, f'{path.name} imports {target}'
 
 
+CODE = ('pickle', 'dill', 'cloudpickle', 'marshal', 'shelve', 'joblib', 'runpy')
+
+
+def test_no_file_that_is_read_can_run_code():
+    """A config is a program, all else is data: no pickles, no eval, no arrays of objects."""
+    loads = 0
+    for path in sorted(PACKAGE.rglob('*.py')):
+        names = {target.split('.')[0] for target, _ in imports(path)}
+        # models/weights/files.py needs the type of an error
+        assert not names & set(CODE) or path.name == 'files.py', path
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
+            name, options = ast.unparse(call.func), {k.arg: k.value for k in call.keywords}
+            given = {key: ast.unparse(value) for key, value in options.items() if key}
+            assert name not in ('exec', 'eval') or path.name == 'config_file.py', path
+            assert not name.startswith('pickle.'), path
+            if name == 'np.load':
+                assert given['allow_pickle'] == 'False', path
+            if name == 'torch.load':
+                assert given['weights_only'] == 'True', path
+            loads += name in ('np.load', 'torch.load')
+            assert not name.endswith(('.extractall', '.extract', 'unpack_archive')), path
+    assert loads > 4
+
+
 def test_configs_hold_values_only():
     for path in sorted((ROOT / 'configs').glob('*.py')):
         assert {target.split('.')[0] for target, _ in imports(path)} <= {'ml_collections'}, path

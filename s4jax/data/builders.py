@@ -9,7 +9,7 @@ import io
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,11 @@ from PIL import Image
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.image_classification import cifar
 
+from s4jax.data.decode import FORMATS
+
 Examples = Iterator[tuple[Any, dict[str, Any]]]  # of (key, features)
 Path = str | os.PathLike[str]
+MOST_BYTES = 2**28  # of a file in an archive: CIFAR-100's training images are 154 million
 
 
 class Archive:
@@ -40,13 +43,31 @@ class Archive:
         return cls.URL.rpartition('/')[2]
 
 
-def members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(path, content) of the files of a .tar.gz, read once from its beginning to its end."""
+def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of the wanted files of a .tar.gz, read once from its beginning to its end.
+
+    Nothing is written to the disk, whatever the paths are; links and devices are no files.
+    """
     with tarfile.open(path, 'r|gz') as archive:
         for member in archive:
-            file = archive.extractfile(member) if member.isfile() else None
+            if not (member.isfile() and wanted(member.name)):
+                continue
+            file = archive.extractfile(member)
             if file is not None:
-                yield member.name, file.read()
+                yield member.name, file.read(_checked(member.name, member.size))
+
+
+def unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of a file of a .zip; a longer one than its header says is an error of zipfile."""
+    _checked(name, archive.getinfo(name).file_size)
+    return archive.read(name)
+
+
+def _checked(name: str, size: int) -> int:
+    """A file's size in bytes; raises where it is larger than any of the official archives."""
+    if size > MOST_BYTES:
+        raise ValueError(f'{name} has {size:,} bytes, more than {MOST_BYTES:,}')
+    return size
 
 
 with tfds.core.registered.skip_registration():  # two of the names are TFDS's own
@@ -59,11 +80,13 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
 
         def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Examples]:
             facts = self._cifar_info
+            needed = {*facts.train_files, *facts.test_files, *facts.label_files}
+            wanted = lambda path: path.removeprefix(facts.prefix) in needed
             files = {
                 path.removeprefix(facts.prefix): content
-                for path, content in members(manager.download(self.URL))
+                for path, content in members(manager.download(self.URL), wanted)
             }
-            missing = {*facts.train_files, *facts.test_files, *facts.label_files} - set(files)
+            missing = needed - set(files)
             if missing:
                 raise ValueError(f'the archive lacks {", ".join(sorted(missing))}')
             for key, file in zip(facts.label_keys, facts.label_files):
@@ -119,7 +142,7 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
             path = manager.download(self.URL)
             with zipfile.ZipFile(path) as archive:
                 lines = {
-                    name: archive.read(f'tiny-imagenet-200/{name}').decode().splitlines()
+                    name: unzipped(archive, f'tiny-imagenet-200/{name}').decode().splitlines()
                     for name in ('wnids.txt', 'words.txt', 'val/val_annotations.txt')
                 }
                 files = [name for name in archive.namelist() if name.lower().endswith('.jpeg')]
@@ -144,7 +167,7 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
         def _generate_examples(self, path: Path, files: list[tuple[str, str]]) -> Examples:
             with zipfile.ZipFile(path) as archive:
                 for name, label in files:
-                    image = io.BytesIO(archive.read(name))
+                    image = io.BytesIO(unzipped(archive, name))
                     yield name, {'file_name': name, 'image': image, 'label': label}
 
     class Sun397(Archive, tfds.core.GeneratorBasedBuilder):
@@ -189,15 +212,15 @@ with tfds.core.registered.skip_registration():  # two of the names are TFDS's ow
         def _generate_examples(self, path: Path, short: str) -> Examples:
             listed = tfds.core.tfds_path(f'image_classification/sun397_tfds_{short}.txt')
             wanted = set(listed.read_text().split()).difference(self.DAMAGED)
-            for path_inside, content in members(path):
+            for path_inside, content in members(path, lambda p: p.removeprefix('SUN397') in wanted):
                 name = path_inside.removeprefix('SUN397')
-                if name in wanted:
-                    image, label = self._reduced(content), name.rpartition('/')[0]
-                    yield name, {'file_name': name, 'image': image, 'label': label}
+                image, label = self._reduced(content), name.rpartition('/')[0]
+                yield name, {'file_name': name, 'image': image, 'label': label}
 
         def _reduced(self, data: bytes) -> io.BytesIO:
             """An image as JPEG: some files of the archive named .jpg are PNG, GIF or BMP."""
-            image = Image.open(io.BytesIO(data)).convert('RGB')
+            # only these formats: Pillow hands others, as PostScript, to programs that run them
+            image = Image.open(io.BytesIO(data), formats=FORMATS).convert('RGB')
             factor = (self.PIXELS / (image.width * image.height)) ** 0.5
             if factor < 1:
                 size = round(image.width * factor), round(image.height * factor)

@@ -1,6 +1,9 @@
 """From a file's bytes to the stored pixels, or the reason why an image cannot be read."""
 
 import io
+import os
+import pathlib
+import stat
 import warnings
 from typing import NamedTuple
 
@@ -12,7 +15,8 @@ FORMATS = ('PNG', 'JPEG', 'BMP', 'WEBP', 'GIF')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.bmp', '.webp', '.gif')
 
 # Pillow refuses twice as many pixels as it warns of; an image of 100 megapixels is no attack.
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+MOST_PIXELS = 178_956_970
+MOST_BYTES = 2**29  # of a file
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 
@@ -29,6 +33,21 @@ class Decoded(NamedTuple):
     animated: bool  # there were frames beyond the first
 
 
+def read(path: pathlib.Path) -> bytes:
+    """A file's bytes; raises `Unreadable` where it is no ordinary file or too large, and OSError.
+
+    A pipe or a device, such as a link to /dev/zero, would have no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, 'rb') as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise Unreadable('it is not an ordinary file')
+        if facts.st_size > MOST_BYTES:
+            raise Unreadable(f'it has more than {MOST_BYTES:,} bytes')
+        return file.read(MOST_BYTES)
+
+
 def decode(data: bytes, size: int, channels: int) -> Decoded:
     """An encoded image, upright (EXIF), on white where transparent, its centre resized to `size`.
 
@@ -38,6 +57,8 @@ def decode(data: bytes, size: int, channels: int) -> Decoded:
         raise Unreadable('the file is empty')
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:  # before anything is decoded
+                raise Unreadable(f'it has more than {MOST_PIXELS:,} pixels')
             # MPO is a photo and its preview
             animated = getattr(image, 'is_animated', False) and image.format != 'MPO'
             image.seek(0)
@@ -45,6 +66,8 @@ def decode(data: bytes, size: int, channels: int) -> Decoded:
             ImageOps.exif_transpose(image, in_place=True)
             pixels = stored(image, size, channels)
             return Decoded(pixels, image.height, image.width, bool(animated))
+    except Unreadable:
+        raise
     except UnidentifiedImageError:
         raise Unreadable(f'it is not a {", ".join(FORMATS)} image') from None
     except Image.DecompressionBombError:

@@ -4,9 +4,10 @@ import hashlib
 import os
 import pathlib
 
-from s4jax.data.decode import SUFFIXES
+from s4jax.data.decode import SUFFIXES, read
 from s4jax.data.places import existing_directory
-from s4jax.data.prepared import SPLITS, Items
+from s4jax.data.prepared import Items
+from s4jax.data.stored import SPLITS
 from s4jax.errors import UsageError
 
 # What the folders of the splits may be called.
@@ -57,7 +58,7 @@ def items(root: pathlib.Path) -> Items:
         class_names,
         {split: sum(map(len, classes.values())) for split, classes in found.items()},
         [os.fsencode(path.relative_to(root)).decode(errors='replace') for path in files],
-        lambda i: (files[i].read_bytes(), labels[i]),
+        lambda i: (read(files[i]), labels[i]),
         _identity(keys),
         list(zip(keys, labels)),
     )

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from s4jax.data import Data
-from s4jax.data.prepared import UNREADABLE, Prepared
+from s4jax.data.prepared import UNREADABLE
+from s4jax.data.stored import Prepared
 
 SPLITS = ('train', 'search', 'test')
 BROKEN = 'unreadable, skipped'

@@ -6,7 +6,6 @@ They are made once; a preparation that was stopped or killed goes on where it wa
 import concurrent.futures
 import contextlib
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -23,23 +22,11 @@ from s4jax.data.decode import Decoded, Unreadable, decode
 from s4jax.data.locks import disk_errors, locked
 from s4jax.data.messages import first_few
 from s4jax.data.reuse import Known, drop, put_aside, reuse, write_keys
+from s4jax.data.stored import ROW, SPLITS, Prepared, compare, digest_of, stamp_of, summary
 from s4jax.errors import UsageError
 from s4jax.runtime.files import disk_full, read_json, write_bytes
 from s4jax.runtime.signals import Interrupted
 
-SPLITS = ('train', 'validation', 'test')
-# label: -1 until the image is stored, and where it cannot be read; digest: of the stored pixels
-ROW = np.dtype(
-    [
-        ('split', 'i1'),
-        ('label', '<i4'),
-        ('height', '<i4'),
-        ('width', '<i4'),
-        ('animated', '?'),
-        ('blank', '?'),
-        ('digest', 'V16'),
-    ]
-)
 CHUNK = 512  # images after which an interrupted preparation can go on
 UNREADABLE = 0.01  # the share of images that may be skipped, unless the settings say another
 FORMAT = 1  # of the prepared files; files of another format are prepared again
@@ -65,51 +52,6 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """uint8 images (n, height, width, channels) and their rows of facts, ROW (n,).
-
-    An image whose label is -1 could not be read and is not used; `unreadable` says why, by name.
-    `directory` is None for images that are in memory only.
-    """
-
-    class_names: tuple[str, ...]
-    images: np.ndarray
-    rows: np.ndarray
-    digest: str
-    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
-    directory: pathlib.Path | None = None
-    stamp: list[int] | None = None
-
-    def check(self) -> None:
-        """Raises where the stored pixels were changed since they were opened."""
-        if self.directory is not None and _stamp(self.directory) != self.stamp:
-            raise UsageError(
-                f'{self.directory}/images.npy was changed while it was in use: what was trained '
-                'since the last finished phase is not kept; run the same command again'
-            )
-
-    def split(self, name: str) -> np.ndarray:
-        """The indices of a split's readable images."""
-        return np.flatnonzero(
-            (self.rows['split'] == SPLITS.index(name)) & (self.rows['label'] >= 0)
-        )
-
-    def names(self) -> list[str]:
-        """What the images are called, by index: for a folder, their paths below its root."""
-        if self.directory is None:
-            return list(map(str, range(len(self.rows))))
-        return json.loads((self.directory / 'names.json').read_text())
-
-
-def in_memory(class_names: tuple[str, ...], images: np.ndarray, labels: np.ndarray) -> Prepared:
-    """Images uint8 (n, height, width, channels), labels (n,), all of them of the train split."""
-    rows = np.zeros(len(images), ROW)
-    rows['label'], rows['height'], rows['width'] = labels, *images.shape[1:3]
-    rows['digest'] = [_digest(image) for image in images]
-    return Prepared(class_names, images, rows, summary(class_names, rows))
 
 
 def prepare(
@@ -142,7 +84,7 @@ def prepare(
             about = _fill(directory, items, identity, stop)
     _check(directory, about['unreadable'], len(items), unreadable)
     images = np.load(directory / 'images.npy', mmap_mode='r', allow_pickle=False)
-    stamp = _stamp(directory)
+    stamp = stamp_of(directory)
     result = Prepared(
         tuple(about['class_names']),
         images,
@@ -153,26 +95,10 @@ def prepare(
         stamp,
     )
     if about.get('stamp') != stamp:  # copied, or changed: every image is looked at, once
-        _compare(result)
+        compare(result)
         with contextlib.suppress(UsageError):  # the folder may be read-only
             write_bytes(directory / 'about.json', json.dumps(about | {'stamp': stamp}).encode())
     return result
-
-
-def _stamp(directory: pathlib.Path) -> list[int]:
-    """Size and time of the stored pixels: another one where they were written again."""
-    return [(facts := os.stat(directory / 'images.npy')).st_size, facts.st_mtime_ns]
-
-
-def _compare(prepared: Prepared) -> None:
-    """Raises where stored pixels are not those that were prepared."""
-    rows, stored = prepared.rows, np.flatnonzero(prepared.rows['label'] >= 0)
-    changed = sum(rows['digest'][i].tobytes() != _digest(prepared.images[i]) for i in stored)
-    if changed:
-        raise UsageError(
-            f'{prepared.directory}/images.npy is damaged: {changed:,} of {len(rows):,} images are '
-            f'not those that were prepared; remove {prepared.directory}, they are prepared again'
-        )
 
 
 def _finished(directory: pathlib.Path, identity: Identity) -> dict[str, Any] | None:
@@ -221,7 +147,7 @@ def _arrays(
     if read_json(directory / 'begun.json') == identity:
         load = lambda name: np.load(directory / f'{name}.npy', mmap_mode='r+', allow_pickle=False)
         images, rows = load('images'), load('rows')
-        reuse(directory, items.known, images, rows, _digest)
+        reuse(directory, items.known, images, rows, digest_of)
         return images, rows
     put_aside(directory, identity)
     directory.mkdir()
@@ -240,7 +166,7 @@ def _arrays(
     # on every host: each may have a disk of its own
     write_keys(directory, items.known)
     write_bytes(directory / 'begun.json', json.dumps(identity).encode())
-    reuse(directory, items.known, images, rows, _digest)
+    reuse(directory, items.known, images, rows, digest_of)
     return images, rows
 
 
@@ -308,16 +234,4 @@ def _describe(row: np.void, decoded: Decoded, label: int) -> None:
     row['label'], row['height'], row['width'] = label, decoded.height, decoded.width
     row['animated'] = decoded.animated
     row['blank'] = np.ptp(pixels.reshape(-1, pixels.shape[-1]), 0).max() == 0
-    row['digest'] = _digest(pixels)
-
-
-def _digest(pixels: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-
-
-def summary(class_names: tuple[str, ...], rows: np.ndarray) -> str:
-    """The digest of a whole dataset: its classes, and each image's split, label and pixels."""
-    digest = hashlib.blake2b(json.dumps(class_names).encode(), digest_size=16)
-    for name in ('split', 'label', 'digest'):
-        digest.update(rows[name].tobytes())
-    return digest.hexdigest()
+    row['digest'] = digest_of(pixels)

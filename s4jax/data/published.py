@@ -14,7 +14,8 @@ import numpy as np
 from s4jax.data.locks import locked
 from s4jax.data.messages import near
 from s4jax.data.places import data_directory, neighbours, path_of, permitted, prepared_directory
-from s4jax.data.prepared import SPLITS, Items
+from s4jax.data.prepared import Items
+from s4jax.data.stored import SPLITS
 from s4jax.errors import UsageError
 from s4jax.runtime.files import disk_full
 

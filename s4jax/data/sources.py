@@ -11,7 +11,8 @@ import pydantic
 
 from s4jax.data import folder, published
 from s4jax.data.places import prepared_directory
-from s4jax.data.prepared import UNREADABLE, Prepared, in_memory, prepare
+from s4jax.data.prepared import UNREADABLE, prepare
+from s4jax.data.stored import Prepared, in_memory
 from s4jax.errors import UsageError
 from s4jax.settings import Float, Int, Section
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from s4jax.data import sources
 from s4jax.data.messages import first_few
-from s4jax.data.prepared import Prepared
 from s4jax.data.sources import DataSettings
+from s4jax.data.stored import Prepared
 from s4jax.errors import UsageError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from s4jax import data
-from s4jax.data.prepared import in_memory
+from s4jax.data.stored import in_memory
 from s4jax.errors import UsageError
 from s4jax.runtime import seeds
 

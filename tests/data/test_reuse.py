@@ -67,7 +67,7 @@ def test_a_copy_that_was_cut_off_goes_on(folder, decoded, monkeypatch):
     decoded.clear()
     (folder / 'ants/007.png').unlink()
     monkeypatch.setattr(reuse, 'CHUNK', 10)
-    real, copied = prepared._digest, []
+    real, copied = prepared.digest_of, []
 
     def cut(pixels):
         copied.append(1)
@@ -75,10 +75,10 @@ def test_a_copy_that_was_cut_off_goes_on(folder, decoded, monkeypatch):
             raise KeyboardInterrupt
         return real(pixels)
 
-    monkeypatch.setattr(prepared, '_digest', cut)
+    monkeypatch.setattr(prepared, 'digest_of', cut)
     with pytest.raises(KeyboardInterrupt):
         load(folder)
-    monkeypatch.setattr(prepared, '_digest', lambda pixels: copied.append(1) or real(pixels))
+    monkeypatch.setattr(prepared, 'digest_of', lambda pixels: copied.append(1) or real(pixels))
     copied.clear()
     loaded = load(folder)
     assert len(copied) == 89 - 20 and not decoded  # two chunks were done

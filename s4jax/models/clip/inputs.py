@@ -21,7 +21,7 @@ from s4jax.runtime import mesh as meshes
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
 from s4jax.search.space import Dimension
-from s4jax.settings import Section, described
+from s4jax.settings import Bool, Section, described
 
 RANDOM = 'random'
 
@@ -33,6 +33,11 @@ class EncoderSettings(Section):
         min_length=1,
         description="a folder, a file, a name on the hub, or 'random' for a tower never trained",
         examples=['openai/clip-vit-base-patch16'],
+    )
+    trust: Bool = Field(
+        False,
+        description='whether to load a TorchScript archive, which may run code of its own; files '
+        'of other kinds are read without running any',
     )
     variant: Literal['ViT-B/16', 'ViT-B/32', 'ViT-L/14', 'ViT-L/14@336px', 'tiny'] = Field(
         'ViT-B/16', description='the sizes of the tower'
@@ -70,7 +75,7 @@ class States(Images):
         if settings.weights == RANDOM:
             arch, variables = expected, random(expected, seeds.generator(seed, 'encoder'))
         else:
-            arch, variables = importer.load(settings.weights)
+            arch, variables = importer.load(settings.weights, settings.trust)
         _check(settings, arch, expected, model)
         dtype = jnp.dtype(settings.dtype)
         digest = tree_digest(variables)
@@ -172,7 +177,7 @@ class States(Images):
         if self.settings.weights == RANDOM:
             return None, 'the encoder was never trained'
         try:
-            return importer.class_weights(self.settings.weights, names)
+            return importer.class_weights(self.settings.weights, names, self.settings.trust)
         except UsageError as error:  # found in the last phase, and no reason to lose a run
             return None, str(error)
 

@@ -19,14 +19,19 @@ PROJECTIONS = ('text_projection.weight', 'visual_projection.weight')
 PROMPT = 'a photo of a {}.'
 
 
-def load(weights: str) -> tuple[Architecture, Any]:
-    """The sizes and variables of the vision tower, from a folder, a file or a name on the hub."""
+def load(weights: str, trust: bool = False) -> tuple[Architecture, Any]:
+    """The sizes and variables of the vision tower, from a folder, a file or a name on the hub.
+
+    `trust` as in `files.tensors`.
+    """
     path = find(weights)
-    state = tensors(path, clip_names.vision_names, advice(path.parent.name))
+    state = tensors(path, clip_names.vision_names, advice(path.parent.name), trust)
     return clip_names.vision_tower(clip_names.renamed(state), settings(path, 'vision_config'))
 
 
-def class_weights(weights: str, names: Sequence[str]) -> tuple[np.ndarray | None, str]:
+def class_weights(
+    weights: str, names: Sequence[str], trust: bool = False
+) -> tuple[np.ndarray | None, str]:
     """A matrix (width, classes) that classifies pooled states by the names of the classes.
 
     The product with an image's pooled state is highest for the class whose name fits best. Returns
@@ -34,7 +39,7 @@ def class_weights(weights: str, names: Sequence[str]) -> tuple[np.ndarray | None
     Face's names, and its tokenizer.json.
     """
     path = find(weights)
-    state = tensors(path, _text_names, advice(path.parent.name))
+    state = tensors(path, _text_names, advice(path.parent.name), trust)
     if not set(PROJECTIONS) <= set(state):
         return None, f"{path} holds no text tower by Hugging Face's names"
     state = {name.removeprefix('text_model.'): array for name, array in state.items()}
