@@ -10,7 +10,8 @@ import subprocess
 import yaml
 from blocks import ROOT
 
-from s4jax import main
+from s4jax import config, config_file, main, preset
+from s4jax.runtime.arguments import split_overrides
 
 ASSIGNMENT = re.compile(r'[A-Z_]+=')
 FREE = ('cd', 'export', 'git')  # nothing in them is ours
@@ -53,8 +54,14 @@ def _module(name: str, arguments: list[str]) -> None:
     """`python -m NAME`: the config is read with its overrides; of others each flag is known."""
     if name == 's4jax.main':
         options, overrides = main.parse(arguments)
-        assert options.help or main.read(options, overrides)
+        if not options.help:
+            values = main.load(options, overrides)
+            assert preset.wanted(values) or config.read(values)
         return
+    if name in ('s4jax.plan', 's4jax.compare'):
+        arguments, overrides = split_overrides(arguments)
+        values = config_file.load(next(a for a in arguments if a.startswith('--config='))[9:])
+        config_file.override(values, overrides)
     if name.partition('.')[0] not in ('s4jax', 'benchmarks'):
         assert name in ('pytest', 'http.server', 'venv'), f'python -m {name}'
         return
