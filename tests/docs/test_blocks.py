@@ -179,7 +179,7 @@ def test_the_quick_start(tmp_path, monkeypatch):
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=600,
+                timeout=1800,  # a minute on a quiet machine
             )
             assert ran.returncode == 0, f'{block.place}: {ran.stdout}{ran.stderr}'
             done += 1
