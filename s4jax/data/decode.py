@@ -38,9 +38,9 @@ def read(path: pathlib.Path) -> bytes:
 
     A pipe or a device, such as a link to /dev/zero, would have no end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, 'rb') as file:
-        facts = os.fstat(descriptor)
+    at_once = lambda name, flags: os.open(name, flags | os.O_NONBLOCK)  # a pipe would wait
+    with open(path, 'rb', opener=at_once) as file:
+        facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
             raise Unreadable('it is not an ordinary file')
         if facts.st_size > MOST_BYTES:
