@@ -31,7 +31,7 @@ def refused(capsys, *arguments):
 def test_flags_that_are_wrong(capsys, tmp_path):
     flags = [f'--run={tmp_path}', f'--to={tmp_path / "to"}']
     assert '--format is missing' in refused(capsys, *flags)
-    assert "--format=tflite must be one of 'safetensors'" in refused(
+    assert "--format='tflite' must be one of 'safetensors'" in refused(
         capsys, *flags, '--format=tflite'
     )
     words = {
