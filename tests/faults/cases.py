@@ -19,6 +19,8 @@ import time
 import runs
 from runs import LESS_CARE, ROOT, TINY, hashes
 
+from s4jax.runtime import goodput
+
 PHASES = ['supernet_0', 'explore_0', 'supernet_1', 'evolve', 'retrain', 'baseline', 'test']
 INTERRUPT = str(ROOT / 'tests' / 'interrupt.py')
 SMALL = TINY | {  # the fewest images that visit all phases
@@ -104,8 +106,8 @@ def ended_at_random(place, workdir, rng, number):
     """One start of a run that is ended by a signal at a random moment.
 
     (exit code, stderr, phase, seconds from the signal to the end). Two of three are ended at a
-    random share of a phase's work, the others some random seconds after the start: while libraries
-    load, while programs compile, while files are written.
+    random share of a phase's work, the others at a random time within a third of what an
+    undisturbed run takes: while libraries load, while programs compile, while files are written.
     """
     arguments = command(workdir)
     name = signal.Signals(number).name
@@ -117,7 +119,7 @@ def ended_at_random(place, workdir, rng, number):
         return code, err, phase_of(workdir), None
     process = place.start(arguments)
     try:
-        process.wait(rng.uniform(0, 20))
+        process.wait(rng.uniform(0, goodput.read(place.reference).seconds / 3))
     except subprocess.TimeoutExpired:
         pass
     began = time.monotonic()
