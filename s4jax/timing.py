@@ -165,6 +165,7 @@ def _checkpoint(state: Any) -> tuple[float, int]:
         checkpoints = Checkpoints(pathlib.Path(folder) / 'checkpoint', lambda _: None)
         began = time.monotonic()
         checkpoints.save(1, state)
+        checkpoints.wait()
         seconds = time.monotonic() - began
         files = [path for path in pathlib.Path(folder).rglob('*') if path.is_file()]
         return seconds, sum(path.stat().st_size for path in files)
