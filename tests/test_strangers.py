@@ -88,7 +88,9 @@ def test_files_of_a_run(tmp_path, marker, kind):
 def test_files_of_a_checkpoint(tmp_path, marker, kind):
     state = {'params': {'kernel': jax.numpy.arange(12.0)}, 'step': jax.numpy.int32(3)}
     said, content = [], crafted(marker)[kind]
-    Checkpoints(tmp_path / 'whole', said.append).save(1, state)
+    checkpoints = Checkpoints(tmp_path / 'whole', said.append)
+    checkpoints.save(1, state)
+    checkpoints.wait()
     files = [p for p in (tmp_path / 'whole').rglob('*') if p.is_file()]
     assert len(files) > 4
     for number, path in enumerate(files):
