@@ -178,13 +178,14 @@ def check_architectures(config: Config, inputs: Images, space: SearchSpace) -> N
     if config.baseline is not None:
         with explained('config.baseline'):
             hand_made(config, inputs, space, 2)
-    arch = make(space.smallest())
-    model, example = FAMILIES[config.family].Model(arch), inputs.example(arch)
-    for recipe in (config.supernet, config.retrain):
-        if recipe.microbatches > 1 and normalises_batches(model, example):
+    in_parts = [recipe for recipe in (config.supernet, config.retrain) if recipe.microbatches > 1]
+    if in_parts:
+        arch = make(space.smallest())
+        if normalises_batches(FAMILIES[config.family].Model(arch), inputs.example(arch)):
             raise UsageError(
-                f'{recipe.section}.microbatches={recipe.microbatches}: a {config.family} model '
-                'normalises over the whole batch (BatchNorm), which parts would change: write 1'
+                f'{in_parts[0].section}.microbatches={in_parts[0].microbatches}: a {config.family} '
+                'model normalises over the whole batch (BatchNorm), which parts would change: '
+                'write 1'
             )
 
 
