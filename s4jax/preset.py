@@ -118,6 +118,7 @@ def propose(values: Mapping[str, Any], images: Survey, device: Device) -> Values
         drop_path=0.1 if width >= 192 else 0.0,
     )
     tiny = image_size < 16
+    crop = (values.get('augment') or {}).get('crop') or ('none' if tiny else 'resized')
     pixels = math.ceil(image_size * 8 / 7)
     return dict(
         dtype=dtype,
@@ -130,9 +131,9 @@ def propose(values: Mapping[str, Any], images: Survey, device: Device) -> Values
         preprocess=dict(mean=images.mean, std=images.std),
         augment=dict(
             LIGHT if dtype == 'float32' else FULL,
-            crop='none' if tiny else 'resized',
+            crop=crop,
             flip=not tiny,
-            **({'scale': FULL['scale']} if tiny else {}),  # used by crop='resized' alone
+            **({'scale': FULL['scale']} if crop != 'resized' else {}),  # used by no other crop
         ),
         space=space,
         supernet=recipe,

@@ -14,7 +14,7 @@ from s4jax.data.places import prepared_directory
 from s4jax.data.prepared import UNREADABLE, prepare
 from s4jax.data.stored import Prepared, in_memory
 from s4jax.errors import UsageError
-from s4jax.settings import Float, Int, Section
+from s4jax.settings import Float, Int, Section, number
 
 # Pixels of the stored images' sides where the settings leave it open: as published, others 256.
 STORAGE_SIZES = {'cifar10': 32, 'cifar100': 32, 'tiny_imagenet': 64}
@@ -60,7 +60,7 @@ class DataSettings(Section):
         '256 for others',
         examples=[256],
     )
-    channels: Literal[1, 3] | None = pydantic.Field(
+    channels: Annotated[Literal[1, 3], pydantic.BeforeValidator(number)] | None = pydantic.Field(
         None, description='how a folder is stored: 1 grey, 3 in colour; None: in colour'
     )
     search: FractionOrCount = pydantic.Field(

@@ -105,3 +105,8 @@ def test_digits_need_no_preparation():
     prepared = sources.load(DataSettings(name='digits'))
     assert prepared.directory is None and prepared.names()[:2] == ['0', '1']
     assert len(prepared.split('train')) == 1797 and not len(prepared.split('test'))
+
+
+@pytest.mark.parametrize('value, channels', [('1', 1), ('3', 3), (3, 3), (None, None)])
+def test_channels_may_come_from_the_command_line(value, channels):
+    assert DataSettings(name='folder', root='.', channels=value).channels == channels
