@@ -9,6 +9,7 @@ MOMENT is `phase:NAME:FRACTION:SIGNAL` (some milliseconds after that fraction of
 
 import contextlib
 import os
+import pathlib
 import random
 import signal
 import sys
@@ -52,7 +53,8 @@ def at_save(count):
 
         def moved(source, target, *args, real=real, **kwargs):
             name = os.path.basename(str(source))
-            if 'orbax-checkpoint-tmp' in name and name.split('.')[0].isdigit():
+            ours = 'checkpoints' in pathlib.Path(source).parts  # not the one that a plan times
+            if ours and 'orbax-checkpoint-tmp' in name and name.split('.')[0].isdigit():
                 seen.add(str(source))
                 if len(seen) == count:
                     end()
