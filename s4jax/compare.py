@@ -65,7 +65,7 @@ class Job:
     def finished(self) -> bool:
         """Whether its folder holds a finished run of just this config."""
         known = read_json(self.workdir / 'config.json') or {}
-        return (self.workdir / 'result.json').exists() and known['config'] == self.config
+        return (self.workdir / 'result.json').exists() and known.get('config') == self.config
 
 
 def methods_of(text: str) -> list[str]:
@@ -108,9 +108,7 @@ def jobs_of(
         jobs = []
         for method in methods_of(options.methods):
             own = [*overrides, ('search.method', method), ('seed', str(seed))]
-            values = config_file.load(options.config)
-            config_file.override(values, own)
-            checked = config.read(values).model_dump(mode='json')
+            checked = config.read(config_file.read(options.config, own)).model_dump(mode='json')
             folder = workdir / method / f'seed-{seed}'
             command = [sys.executable, '-m', 's4jax.main', f'--config={options.config}']
             command += [f'--workdir={folder}', f'--share={workdir / "shared"}']

@@ -87,6 +87,13 @@ def _where(path: pathlib.Path, error: Exception) -> str:
     return f'{path}{place}: {message}'
 
 
+def read(name: str, assignments: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values of a config file with keys set as on a command line; not typed yet."""
+    values = load(name)
+    override(values, assignments)
+    return values
+
+
 def override(values: dict[str, Any], assignments: Iterable[tuple[str, str]]) -> None:
     """Sets keys such as 'evolve.population' in nested values to the text given."""
     for key, text in assignments:

@@ -121,15 +121,10 @@ def execute(settings: ExportSettings) -> int:
 
 def _check(settings: ExportSettings) -> None:
     """Raises where a device or a library is missing; nothing is written yet."""
-    import jax
-
     from s4jax.exporting.packages import need
+    from s4jax.runtime.hosts import check_devices
 
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:
-        why = (str(error).splitlines() or ['no backend'])[0]
-        raise UsageError(f'JAX finds no device ({why}): see JAX_PLATFORMS') from None
+    check_devices()
     if settings.format == 'onnx':
         for name in ('onnx', 'onnxruntime', 'jax2onnx'):
             need(name)

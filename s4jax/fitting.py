@@ -93,11 +93,8 @@ def fit_model(task: Task, session: Session, training: Training) -> Trained:
         images, over = steps * training.recipe.batch_size, over_budget(task, training.drawn, steps)
         return Record(training.arch.to_json(), training.execution, steps, digest, images, over)
 
-    def shared() -> Record:
-        if session.store is None:
-            return compute()
-        return session.shared(training.name, work_of(task, training), compute, Record.from_json)
-
+    work = functools.partial(work_of, task, training)
+    shared = functools.partial(session.shared, training.name, work, compute, Record.from_json)
     record = session.phase(training.name, shared, Record.from_json)
     return Trained(training.name, training.arch, model, record.digest, load)
 

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from s4jax.report.reading import order
-from s4jax.report.timing import read_timing
 from s4jax.run import Task
 from s4jax.runtime.files import read_json
+from s4jax.runtime.goodput import seconds_of
 from s4jax.runtime.progress import duration, kind
 from s4jax.search.budget import readable
 from s4jax.search.space import SearchSpace
@@ -24,7 +24,7 @@ from s4jax.work import work
 DRAWN = 500  # architectures of the first space that are counted
 KEPT = 3  # checkpoints of a training
 START = 10.0  # seconds for what is no phase: libraries, the images, the report
-FEW = 0.05  # share of architectures that fit, below which the search is told to be hard
+FEW = 0.05  # share of architectures that fit, below which the plan warns of a hard search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +230,7 @@ def compared(workdir: pathlib.Path) -> str:
     path = workdir / 'timing.jsonl'
     if plan is None or not path.exists():
         return 's4jax: no plan was made'
-    took = read_timing(path).seconds
+    took = seconds_of(workdir)
     planned = {row['name']: row['seconds'] for row in plan['phases'] if row['name'] in took}
     each = ', '.join(
         f'{name} {duration(seconds)} → {duration(took[name])}' for name, seconds in planned.items()

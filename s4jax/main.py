@@ -1,19 +1,16 @@
 """`python -m s4jax.main --config=configs/digits.py --workdir=runs/digits`: the whole method."""
 
 import argparse
-import os
 import pathlib
 import re
 import signal
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from s4jax.errors import UsageError
 from s4jax.runtime.arguments import Parser, split_overrides
 
-CACHE = '~/.cache/s4jax'  # compiled programs, unless JAX_COMPILATION_CACHE_DIR names another place
 USAGE = """python -m s4jax.main --config=FILE.py --workdir=FOLDER [--config.KEY=VALUE ...]"""
 EPILOG = """\
 the same command goes on with a run that was stopped
@@ -95,13 +92,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> dict[str, Any]:
     """The values of the config of the flags, before they are typed."""
-    from s4jax import (
-        config_file,
-    )  # the libraries take a second: after the flags are known to be sound
+    from s4jax import config_file  # it takes a second: after the flags are known to be sound
 
-    values = config_file.load(options.config)
-    config_file.override(values, overrides)
-    return values
+    return config_file.read(options.config, overrides)
 
 
 def show_help(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> int:
@@ -130,12 +123,14 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
     config = None if preset.wanted(values) else configs.read(values)
 
     from s4jax import forecast, pipeline, planning
+    from s4jax.runtime.cache import use_cache
+    from s4jax.runtime.hosts import join
     from s4jax.runtime.signals import Interrupted, Signals
     from s4jax.runtime.store import Store
 
-    first = join(options)
+    first = join(options.coordinator, options.processes, options.process, options.distributed)
     store = Store(pathlib.Path(options.share).absolute()) if options.share else None
-    use_cache(pathlib.Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or CACHE).expanduser())
+    use_cache()
     with Signals() as signals:
         try:
             measured: dict[str, Any] = {}
@@ -153,60 +148,6 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
         print(summary)
         print(forecast.compared(workdir), file=sys.stderr)  # times: not of the result
     return 0
-
-
-def join(options: argparse.Namespace) -> bool:
-    """Joins the other processes where there are any; whether this one is the first."""
-    import jax
-    from absl import logging
-
-    logging.set_verbosity(logging.FATAL)  # Orbax logs every save, and a failed one at length
-    if options.coordinator or options.distributed:
-        jax.distributed.initialize(options.coordinator, options.processes, options.process)
-    try:
-        return jax.process_index() == 0
-    except (RuntimeError, AssertionError) as error:
-        platforms = os.environ.get('JAX_PLATFORMS', '')
-        reason = (str(error).splitlines() or ['no backend'])[0]
-        raise UsageError(
-            f'JAX finds no device ({reason}): JAX_PLATFORMS={platforms} names a platform that is '
-            "not installed; unset it, or pip install 's4jax[cuda]' or 's4jax[tpu]'"
-        ) from None
-
-
-def use_cache(cache: pathlib.Path) -> None:
-    """Keeps compiled programs in a folder, where it can be written.
-
-    A damaged program that JAX cannot read is deleted: JAX itself would warn for ever and not
-    replace it.
-    """
-    import jax
-
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        writable = os.access(cache, os.R_OK | os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        message = f'{cache} cannot be written, so compiled programs are not kept'
-        print(f's4jax: {message}: set JAX_COMPILATION_CACHE_DIR', file=sys.stderr)
-        jax.config.update('jax_compilation_cache_dir', None)
-        return
-    jax.config.update('jax_compilation_cache_dir', str(cache))
-    shown = warnings.showwarning
-
-    def show(message: Any, *rest: Any, **options: Any) -> None:
-        name = re.match(
-            r"Error reading persistent compilation cache entry for '([^']+)'", str(message)
-        )
-        if name is None:
-            return shown(message, *rest, **options)
-        for entry in cache.glob(f'{name[1]}*'):
-            entry.unlink(missing_ok=True)
-        message = f'a damaged compiled program ({name[1]}) in {cache} is deleted and compiled again'
-        print(f's4jax: {message}', file=sys.stderr)
-
-    warnings.showwarning = show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

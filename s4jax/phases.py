@@ -29,7 +29,7 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
         supernet.digest,
         supernet.load,
         lambda arch: elastic.masked(task.family.sizes_of(arch), widest),
-        counter(task, session, supernet, many=True),
+        counter(task, session, supernet),
     )
     batches = functools.partial(task.search_batches, supernet.arch, session)
     images, chunk = len(task.data.search), task.config.evaluate.architectures
@@ -39,9 +39,10 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
     return device_memory(smaller)(score)
 
 
-def counter(task: Task, session: Session, trained: Trained, many: bool) -> evaluate.Count:
+def counter(task: Task, session: Session, trained: Trained) -> evaluate.Count:
+    """Counts the correct images of many subnets at once."""
     inputs = functools.partial(task.inputs.evaluate, trained.arch)
-    return evaluate.make_counter(trained.model, inputs, many, session.mesh)
+    return evaluate.make_counter(trained.model, inputs, True, session.mesh)
 
 
 def explore_space(

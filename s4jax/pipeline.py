@@ -58,8 +58,7 @@ def run(
     called before anything is trained.
     """
     task, session = prepare(config, workdir, signals, store)
-    searched = task if config.search.constrained else dataclasses.replace(task, budget=Budget(()))
-    first = first_space(searched)
+    searched, first = as_searched(task), first_space(task)
     with claim(task, workdir, measured):
         session.begin()
         announce(task, session, first.space)
@@ -77,8 +76,16 @@ def final_models(task: Task, session: Session, found: Found) -> Tested:
     return test_models(task, session, models)  # the only read of the test split
 
 
+def as_searched(task: Task) -> Task:
+    """The task as its method sees it: an unconstrained one knows no budget."""
+    if task.config.search.constrained:
+        return task
+    return dataclasses.replace(task, budget=Budget(()))
+
+
 def first_space(task: Task) -> Visited:
     """The space that a search begins in; raises where nothing that it could find fits."""
+    task = as_searched(task)
     space, moved = task.space, (0,) * len(task.space.dimensions)
     if task.config.search.kind == 's4':
         space, moved = start(space, task.budget, task.size, task.config.explore.infeasible_start)

@@ -5,13 +5,11 @@ Times come from a few steps that are really run on this device.
 """
 
 import json
-import os
 import pathlib
 import sys
 import tempfile
 from collections.abc import Sequence
 
-from s4jax import main as doors
 from s4jax.errors import UsageError
 from s4jax.runtime.arguments import Parser, split_overrides
 
@@ -29,25 +27,27 @@ def plan(arguments: Sequence[str]) -> str:
     """The table or the JSON of a config."""
     flags, overrides = split_overrides(arguments)
     options = parser().parse_args(flags)
-    values = doors.load(options, overrides)
     from s4jax import config as configs
-    from s4jax import planning, preset
+    from s4jax import config_file, planning, preset
     from s4jax.forecast import table
+    from s4jax.pipeline import first_space
     from s4jax.run import prepare
+    from s4jax.runtime.cache import use_cache
+    from s4jax.runtime.hosts import join
     from s4jax.runtime.signals import Signals
 
+    values = config_file.read(options.config, overrides)
+
     config = None if preset.wanted(values) else configs.read(values)
-    options.coordinator = options.distributed = None
-    doors.join(options)
-    cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or doors.CACHE
-    doors.use_cache(pathlib.Path(cache).expanduser())
+    join()
+    use_cache()
     with tempfile.TemporaryDirectory() as folder, Signals() as signals:
         workdir = pathlib.Path(folder) / 'run'
         measured: planning.Measured = {}
         if config is None:
             config, measured = planning.resolve(values, workdir, signals)
         task, session = prepare(config, workdir, signals)
-        found = planning.planned(task, session, planning.first_space(task), measured)
+        found = planning.planned(task, session, first_space(task).space, measured)
     if options.json:
         return json.dumps({'config': config.model_dump(mode='json'), **found.to_json()}, indent=1)
     return '\n'.join(table(found))

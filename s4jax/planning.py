@@ -18,6 +18,7 @@ from s4jax.data import DataSettings
 from s4jax.data.survey import Survey, survey
 from s4jax.errors import UsageError
 from s4jax.forecast import Forecast, forecast, phase, short, timed_of
+from s4jax.pipeline import first_space
 from s4jax.preset import Device, Values
 from s4jax.run import Task, prepare
 from s4jax.runtime import files
@@ -26,7 +27,6 @@ from s4jax.runtime.progress import kind
 from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
 from s4jax.search.space import SearchSpace
-from s4jax.search.start import start
 from s4jax.timing import Timings, measure
 from s4jax.training import sampling
 from s4jax.work import work
@@ -86,7 +86,7 @@ def timed(values: Values, hours: float, signals: Signals) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         config = configs.read(preset.fill(values, _one('masked')))
         task, session = prepare(config, pathlib.Path(folder) / 'run', signals)
-        space = first_space(task)
+        space = first_space(task).space
         wanted = values['supernet'].get('execution')
         executions = (wanted,) if wanted in ('masked', 'sliced') else ('masked', 'sliced')
         if hours < BOTH_FROM:
@@ -139,12 +139,6 @@ def with_lengths(values: Values, measured: Mapping[str, Any]) -> Values:
         count = preset.epochs(hours, *possible[best])
         return preset.fill(result, preset.with_epochs(count))
     return preset.fill(result, {s: {'warmup_epochs': 0.0} for s in SECTIONS})
-
-
-def first_space(task: Task) -> SearchSpace:
-    """The space that is trained first."""
-    policy = task.config.explore.infeasible_start
-    return start(task.space, task.budget, task.size, policy)[0]
 
 
 def execution_of(task: Task, space: SearchSpace) -> str:

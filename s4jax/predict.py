@@ -111,13 +111,9 @@ def check_csv(name: str) -> None:
 
 def load(settings: PredictSettings, images: int) -> 'Predictor':
     """The model; the libraries take seconds to load: after the flags are known to be sound."""
-    import jax
+    from s4jax.runtime.hosts import check_devices
 
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:
-        why = (str(error).splitlines() or ['no backend'])[0]
-        raise UsageError(f'JAX finds no device ({why}): see JAX_PLATFORMS') from None
+    check_devices()
     from s4jax import predictor
     from s4jax.runtime import mesh
 

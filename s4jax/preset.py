@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pydantic
 
+from s4jax import settings
+from s4jax.config import Config
 from s4jax.data.survey import Survey
 from s4jax.errors import UsageError
 from s4jax.models import vit
@@ -27,9 +30,11 @@ TRAININGS = 6  # supernets, winner and hand-made model, about
 SPEED = {'cpu': 2.5e10, 'accelerator': 4e13}  # FLOP/s of a core, or of a chip: a first guess
 HEAD_DIMS = ((1e7, 64), (1e6, 32), (2e5, 16), (0, 8))  # from how many parameters
 MOST_EPOCHS = 500  # as in the paper
-LEAST_HOURS, MOST_HOURS = 0.05, 10_000
 USED = 0.94  # of the hours; the rest is for what nobody has thought of
 FULL = dict(rand_augment='m9-mstd0.5-inc1', erasing=0.25, mixup=0.8, cutmix=1.0, scale=(0.08, 1.0))
+# the key `hours` alone: sizes follow from it before the whole config can be typed
+_hours: Any = (Config.model_fields['hours'].annotation, Config.model_fields['hours'])
+HOURS: Any = pydantic.create_model('Hours', __base__=settings.Section, hours=_hours)
 LIGHT = dict(rand_augment='', erasing=0.0, mixup=0.0, cutmix=0.0, scale=(0.35, 1.0))
 
 
@@ -52,17 +57,6 @@ class Device:
 def wanted(values: Mapping[str, Any]) -> bool:
     """Whether a config asks for choices: it has `hours`."""
     return values.get('hours') is not None
-
-
-def hours_of(values: Mapping[str, Any]) -> float:
-    """The hours of a config, checked: sizes follow from them before the config is typed."""
-    hours = given(values, 'hours')
-    if not LEAST_HOURS <= hours <= MOST_HOURS:
-        raise UsageError(
-            f'config.hours={hours:g} must be a number of at least {LEAST_HOURS} and at most '
-            f'{MOST_HOURS:,} (how long the whole run may take); write for example 1'
-        )
-    return hours
 
 
 def fill(values: Mapping[str, Any], proposal: Mapping[str, Any]) -> Values:
@@ -92,7 +86,7 @@ def propose(values: Mapping[str, Any], images: Survey, device: Device) -> Values
     """What to put where `values` has None, but for the epochs."""
     if values.get('family', 'vit') != 'vit':
         raise UsageError(f"config.family={shown(values['family'])}: hours chooses sizes of 'vit'")
-    hours = hours_of(values)
+    hours = settings.read(HOURS, {'hours': values['hours']}, 'config').model_dump()['hours']
     train, search = split(images)
     budget = Budget(
         tuple(

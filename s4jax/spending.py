@@ -5,8 +5,9 @@ import json
 import pathlib
 
 from s4jax.report.result import Spent
+from s4jax.report.scores import read_journal
 from s4jax.run import Task
-from s4jax.runtime.files import Lines, read_json
+from s4jax.runtime.files import read_json
 from s4jax.search.budget import Budget
 from s4jax.training.trained import Record
 
@@ -23,15 +24,11 @@ def spent(task: Task, workdir: pathlib.Path) -> Spent:
     def over(text: str) -> bool:
         return not budget.fits(task.cost(task.family.Architecture.from_json(json.loads(text))))
 
-    scored = [over(json.dumps(row['architecture'])) for row in _journal(workdir)]
+    journal = read_journal(workdir / 'journal.jsonl')
+    scored = [over(json.dumps(row['architecture'])) for row in journal]
     return Spent(
         trained,
         wasted / trained if trained else 0.0,
         len(scored) * len(task.data.search),
         sum(scored) / len(scored) if scored else 0.0,
     )
-
-
-def _journal(workdir: pathlib.Path) -> list[dict]:
-    path = workdir / 'journal.jsonl'
-    return Lines(path).rows if path.exists() else []

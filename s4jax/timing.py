@@ -120,7 +120,7 @@ def _scoring(task: Task, session: Session, space: SearchSpace, training: Trainin
     state = initial_state(model, example, tx, key)
     variables = {part: state[part] for part in ('params', 'batch_stats') if state[part]}
     trained = Trained(training.name, arch, model, '', lambda: variables)
-    count: Any = phases.counter(task, session, trained, many=True)
+    count: Any = phases.counter(task, session, trained)
     rng, chunk = np.random.default_rng(0), task.config.evaluate.architectures
     widest = task.family.sizes_of(arch)
     each = [

@@ -7,8 +7,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['plan'],
-    ['main', 'count', 'predict', 'compare', 'export'],
+    ['main', 'plan', 'count', 'predict', 'compare', 'export'],
     ['exporting'],
     ['planning'],
     ['forecast'],
@@ -17,8 +16,8 @@ STOREYS = [
     ['phases', 'spending'],
     ['fitting'],
     ['run'],
-    ['work', 'identity'],
-    ['config', 'config_file', 'report', 'preset'],
+    ['work', 'identity', 'preset'],
+    ['config', 'config_file', 'report'],
     ['training'],
     ['models', 'data'],
     ['search'],
@@ -31,7 +30,7 @@ OWNERS = {
     'orbax': {'runtime'},
     'tensorflow_datasets': {'data'},
     'grain': {'data'},
-    'absl': {'main'},
+    'absl': {'runtime'},
     'ml_collections': {'config_file'},
     'matplotlib': {'report'},
     'tensorboardX': {'training'},

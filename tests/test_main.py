@@ -133,8 +133,8 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path):
 
 CACHED = """
 import pathlib, sys, jax
-from s4jax import main
-main.use_cache(pathlib.Path(sys.argv[1]))
+from s4jax.runtime import cache
+cache.use_cache(pathlib.Path(sys.argv[1]))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 print(jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3)))[0, 0])

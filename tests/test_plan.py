@@ -7,6 +7,7 @@ from runs import ROOT, config
 
 from s4jax import plan, planning
 from s4jax.forecast import Phase
+from s4jax.runtime import cache
 from s4jax.timing import Timed, Timings
 
 DIGITS = f'--config={ROOT / "configs" / "digits.py"}'
@@ -17,7 +18,7 @@ TIMED = Timed(0.001, 5.0, 10**8, 1, 0.1, 10**5)
 def timed(monkeypatch):
     timings = Timings({'masked': TIMED}, TIMED, TIMED)
     monkeypatch.setattr(planning, 'measure', lambda *_: timings)
-    monkeypatch.setattr(plan.doors, 'use_cache', lambda _: None)
+    monkeypatch.setattr(cache, 'use_cache', lambda: None)
 
 
 def test_a_table_and_the_same_as_json(timed, tmp_path, monkeypatch, capsys):

@@ -135,7 +135,7 @@ def on_cpu(function: Callable[[Any], Any]) -> Runner:
 def _cpu() -> Iterator[None]:
     try:
         device = jax.local_devices(backend='cpu')[0]
-    except RuntimeError:  # JAX was told to see accelerators only
+    except RuntimeError:  # JAX_PLATFORMS leaves out the CPU
         yield
         return
     with jax.default_device(device):

@@ -66,21 +66,25 @@ class Session:
     def shared(
         self,
         name: str,
-        work: dict[str, Any],
+        work: Callable[[], dict[str, Any]],
         compute: Callable[[], T],
         from_json: Callable[[dict[str, Any]], T],
     ) -> T:
-        """The outcome of a training from the store where it is there, else computed and kept."""
-        assert self.store is not None
-        kept = self.store.take(work, name, self.workdir)
+        """The outcome of a training: from the store where it is there, else computed and kept.
+
+        `work()` is all that decides it. Without a store it is computed.
+        """
+        if self.store is None:
+            return compute()
+        known = work()
+        kept = self.store.take(known, name, self.workdir)
         if kept is not None:
             self.progress.note({'phase': name, 'seconds': kept['seconds'], 'shared': True})
             return from_json(kept['outcome'])
         outcome = compute()
         seconds = round(self.progress.seconds(name), 2)
-        self.store.keep(
-            work, name, self.workdir, {'outcome': outcome.to_json(), 'seconds': seconds}
-        )
+        row = {'outcome': outcome.to_json(), 'seconds': seconds}
+        self.store.keep(known, name, self.workdir, row)
         return outcome
 
     def finished(self) -> set[str]:

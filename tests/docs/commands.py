@@ -2,13 +2,12 @@
 
 import configparser
 import importlib
-import os
 import re
 import shlex
-import subprocess
 
 import yaml
 from blocks import ROOT
+from runs import run
 
 from s4jax import config, config_file, main, preset
 from s4jax.runtime.arguments import split_overrides
@@ -60,8 +59,8 @@ def _module(name: str, arguments: list[str]) -> None:
         return
     if name in ('s4jax.plan', 's4jax.compare'):
         arguments, overrides = split_overrides(arguments)
-        values = config_file.load(next(a for a in arguments if a.startswith('--config='))[9:])
-        config_file.override(values, overrides)
+        file = next(a for a in arguments if a.startswith('--config=')).removeprefix('--config=')
+        config_file.read(file, overrides)
     if name.partition('.')[0] not in ('s4jax', 'benchmarks'):
         assert name in ('pytest', 'http.server', 'venv'), f'python -m {name}'
         return
@@ -90,7 +89,7 @@ def _help(name: str, arguments: list[str]) -> str:
 
 def _make(arguments: list[str]) -> None:
     # touch: nothing is installed to find out what would be done
-    done = _run(['make', '--dry-run', *arguments])
+    done = run(['make', '--dry-run', *arguments], 60)
     assert done.returncode == 0, done.stderr
 
 
@@ -109,7 +108,7 @@ def _launcher(words: list[str], environment: dict[str, str]) -> None:
     words = [word for word in words if word != '…']
     name = next(word for word in words if word.startswith('launch/'))
     assert (ROOT / name).is_file(), f'no launcher {name}'
-    done = _run(words, **STAND_IN | environment | {'DRY_RUN': '1', 'JAX_PLATFORMS': 'cpu'})
+    done = run(words, 60, **STAND_IN | environment | {'DRY_RUN': '1', 'JAX_PLATFORMS': 'cpu'})
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -121,14 +120,3 @@ def _yaml(arguments: list[str]) -> None:
     for flag, value in zip(arguments, arguments[1:]):
         if flag == '--env':
             assert value.partition('=')[0] in documents[0]['envs'], value
-
-
-def _run(words: list[str], **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        words,
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )

@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 
 from s4jax.report.result import Model, Result
-from s4jax.report.timing import read_timing
 from s4jax.runtime.files import read_json
+from s4jax.runtime.goodput import seconds_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,5 @@ def read(workdir: pathlib.Path, method: str, seed: int) -> Outcome | None:
     row, tested = read_json(workdir / 'result.json'), read_json(workdir / 'phases' / 'test.json')
     if row is None or tested is None:
         return None
-    seconds = read_timing(workdir / 'timing.jsonl').seconds
-    return Outcome(
-        method, seed, Result.from_json(row), frozenset(tested['wrong']['winner']), seconds
-    )
+    wrong = frozenset(tested['wrong']['winner'])
+    return Outcome(method, seed, Result.from_json(row), wrong, seconds_of(workdir))
