@@ -101,7 +101,8 @@ def show_help(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> 
     parser().print_help()
     if options.config:
         values = load(options, overrides)
-        from s4jax import config, preset
+        from s4jax import config
+        from s4jax.planning import preset
 
         if preset.wanted(values):
             print('\nchosen for 1,000 images of 64×64 in colour, 2M parameters, on 2 cores:')
@@ -118,11 +119,14 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
     check_folder(workdir)
     values = load(options, overrides)
     from s4jax import config as configs
-    from s4jax import preset
+    from s4jax.planning import preset
 
     config = None if preset.wanted(values) else configs.read(values)
 
-    from s4jax import forecast, pipeline, planning
+    from s4jax import pipeline
+    from s4jax.planning import forecast
+    from s4jax.planning.announce import announcer, nothing
+    from s4jax.planning.resolve import resolve
     from s4jax.runtime.cache import use_cache
     from s4jax.runtime.hosts import join
     from s4jax.runtime.signals import Interrupted, Signals
@@ -135,9 +139,9 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
         try:
             measured: dict[str, Any] = {}
             if config is None:
-                config, measured = planning.resolve(values, workdir, signals)
+                config, measured = resolve(values, workdir, signals)
             # a run that shares its trainings is one of many: the plan of one would say little
-            announce = planning.announcer(measured) if store is None else planning.nothing
+            announce = announcer(measured) if store is None else nothing
             summary = pipeline.run(config, workdir, signals, store, measured, announce)
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'

@@ -1,7 +1,7 @@
 """The method in one screen: supernet → explore → … → evolve → retrain → test.
 
 Start reading at `run`, then `s4`; the other functions are the methods that it is compared with.
-What the phases compute stands in `fitting` and `phases`.
+What the phases compute stands in `phases`.
 """
 
 import dataclasses
@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from s4jax import report
 from s4jax.config import Config
-from s4jax.fitting import fit_alone, fit_supernet
-from s4jax.phases import Tested, evolve_space, explore_space, s3_step, test_models
+from s4jax.phases.fitting import fit_alone, fit_supernet
+from s4jax.phases.searching import evolve_space, explore_space, s3_step
+from s4jax.phases.spending import spent
+from s4jax.phases.testing import Tested, test_models
 from s4jax.report.result import Result
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime.session import Session
@@ -25,7 +27,6 @@ from s4jax.search.largest import largest
 from s4jax.search.s3 import backtrack
 from s4jax.search.space import Architecture, Choices, SearchSpace
 from s4jax.search.start import begin, start
-from s4jax.spending import spent
 from s4jax.training.trained import Trained
 
 

@@ -28,9 +28,12 @@ def plan(arguments: Sequence[str]) -> str:
     flags, overrides = split_overrides(arguments)
     options = parser().parse_args(flags)
     from s4jax import config as configs
-    from s4jax import config_file, planning, preset
-    from s4jax.forecast import table
+    from s4jax import config_file
     from s4jax.pipeline import first_space
+    from s4jax.planning import preset
+    from s4jax.planning.announce import planned
+    from s4jax.planning.forecast import table
+    from s4jax.planning.resolve import Measured, resolve
     from s4jax.run import prepare
     from s4jax.runtime.cache import use_cache
     from s4jax.runtime.hosts import join
@@ -43,11 +46,11 @@ def plan(arguments: Sequence[str]) -> str:
     use_cache()
     with tempfile.TemporaryDirectory() as folder, Signals() as signals:
         workdir = pathlib.Path(folder) / 'run'
-        measured: planning.Measured = {}
+        measured: Measured = {}
         if config is None:
-            config, measured = planning.resolve(values, workdir, signals)
+            config, measured = resolve(values, workdir, signals)
         task, session = prepare(config, workdir, signals)
-        found = planning.planned(task, session, first_space(task).space, measured)
+        found = planned(task, session, first_space(task).space, measured)
     if options.json:
         return json.dumps({'config': config.model_dump(mode='json'), **found.to_json()}, indent=1)
     return '\n'.join(table(found))

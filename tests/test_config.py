@@ -10,12 +10,13 @@ import pytest
 from runs import ROOT, config, values
 
 from s4jax import config as configs
-from s4jax import config_file, main, pipeline, planning, settings
+from s4jax import config_file, main, pipeline, settings
 from s4jax import data as datasets
 from s4jax.data.stored import in_memory
 from s4jax.errors import UsageError
 from s4jax.models import FAMILIES, inputs_of
 from s4jax.models.clip import tower
+from s4jax.planning import announce
 
 FILES = [
     'configs/digits.py',
@@ -64,7 +65,7 @@ def no_training(monkeypatch):
     def stop(*_, **__):
         raise Accepted
 
-    monkeypatch.setattr(planning, 'announce', stop)
+    monkeypatch.setattr(announce, 'announce', stop)
 
 
 def fake_data(monkeypatch, channels):

@@ -5,10 +5,11 @@ import json
 import pytest
 from runs import ROOT, config
 
-from s4jax import plan, planning
-from s4jax.forecast import Phase
+from s4jax import plan
+from s4jax.planning import announce
+from s4jax.planning.forecast import Phase
+from s4jax.planning.timing import Timed, Timings
 from s4jax.runtime import cache
-from s4jax.timing import Timed, Timings
 
 DIGITS = f'--config={ROOT / "configs" / "digits.py"}'
 TIMED = Timed(0.001, 5.0, 10**8, 1, 0.1, 10**5)
@@ -17,7 +18,7 @@ TIMED = Timed(0.001, 5.0, 10**8, 1, 0.1, 10**5)
 @pytest.fixture
 def timed(monkeypatch):
     timings = Timings({'masked': TIMED}, TIMED, TIMED)
-    monkeypatch.setattr(planning, 'measure', lambda *_: timings)
+    monkeypatch.setattr(announce, 'measure', lambda *_: timings)
     monkeypatch.setattr(cache, 'use_cache', lambda: None)
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 from runs import config, run
 
 import s4jax
-from s4jax import fitting, phases
 from s4jax import run as runs
 from s4jax.data.sources import digits
 from s4jax.errors import UsageError
+from s4jax.phases import fitting, testing
 from s4jax.runtime.files import write_json
 from s4jax.runtime.signals import Signals
 
@@ -81,7 +81,7 @@ def test_statistics_and_encoders_come_back_too(name, tmp_path):
         name: fitting.fit_alone(task, session, phase, task.baseline)
         for name, phase in (('winner', 'retrain'), ('baseline', 'baseline'))
     }
-    tested = phases.test_models(task, session, models)
+    tested = testing.test_models(task, session, models)
     write_json(session.workdir / 'result.json', tested.to_json()['models'])
     predictor = s4jax.load(session.workdir)
     assert set(predictor.variables) == set(models['winner'].load())

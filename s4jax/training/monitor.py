@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from s4jax.runtime import mesh as meshes
 from s4jax.runtime.progress import Progress
 
 
 class Monitor:
     """Follows the training `name`; silent while another phase of the run is under way.
 
-    TensorBoard events are written where tensorboardX is installed.
+    The first process writes TensorBoard events, where tensorboardX is installed.
     """
 
     def __init__(self, workdir: pathlib.Path, name: str, progress: Progress, batch_size: int):
@@ -24,6 +25,8 @@ class Monitor:
         if self.progress.running != self.name:
             return
         self.progress.resume(step * self.batch_size)
+        if not meshes.is_first_host():
+            return
         try:
             import tensorboardX
         except ImportError:

@@ -9,7 +9,8 @@ import yaml
 from blocks import ROOT
 from runs import run
 
-from s4jax import config, config_file, main, preset
+from s4jax import config, config_file, main
+from s4jax.planning import preset
 from s4jax.runtime.arguments import split_overrides
 
 ASSIGNMENT = re.compile(r'[A-Z_]+=')

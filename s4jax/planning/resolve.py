@@ -1,34 +1,31 @@
 """A run is planned before it begins: its config is resolved, its steps are timed."""
 
-import functools
 import os
 import pathlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from s4jax import config as configs
-from s4jax import preset, settings
+from s4jax import settings
 from s4jax.config import Config
 from s4jax.data import DataSettings
 from s4jax.data.survey import Survey, survey
 from s4jax.errors import UsageError
-from s4jax.forecast import Forecast, forecast, phase, short, timed_of
 from s4jax.pipeline import first_space
-from s4jax.preset import Device, Values
-from s4jax.run import Task, prepare
+from s4jax.planning import preset
+from s4jax.planning.forecast import phase, timed_of
+from s4jax.planning.preset import Device, Values
+from s4jax.planning.timing import Timings, measure
+from s4jax.run import prepare
 from s4jax.runtime import files
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.progress import kind
-from s4jax.runtime.session import Session
 from s4jax.runtime.signals import Signals
-from s4jax.search.space import SearchSpace
-from s4jax.timing import Timings, measure
-from s4jax.training import sampling
 from s4jax.work import work
 
 BOTH_FROM = 0.5  # hours from which the two ways to run a supernet are both timed
@@ -139,44 +136,3 @@ def with_lengths(values: Values, measured: Mapping[str, Any]) -> Values:
         count = preset.epochs(hours, *possible[best])
         return preset.fill(result, preset.with_epochs(count))
     return preset.fill(result, {s: {'warmup_epochs': 0.0} for s in SECTIONS})
-
-
-def execution_of(task: Task, space: SearchSpace) -> str:
-    recipe, widest = task.config.supernet, task.architecture(space.largest())
-    params = task.family.params(widest)
-    return sampling.execution(recipe, len(task.data.train), params, recipe.execution)
-
-
-def planned(task: Task, session: Session, space: SearchSpace, measured: Measured) -> Forecast:
-    """The forecast of a run, from `measured` where that has timings, else from timed steps."""
-    if 'timings' in measured:
-        timings = Timings.from_json(measured['timings'])
-    else:
-        timings = measure(task, session, space)
-    return forecast(task, space, timings, execution_of(task, space))
-
-
-def nothing(task: Task, session: Session, space: SearchSpace) -> None:
-    """No plan."""
-
-
-def announcer(measured: Measured) -> Callable[[Task, Session, SearchSpace], None]:
-    return functools.partial(announce, measured=measured)
-
-
-def announce(task: Task, session: Session, space: SearchSpace, measured: Measured) -> None:
-    """Plans the run, keeps the plan in the workdir as plan.json and prints its short form.
-
-    A run that goes on has the plan that it began with.
-    """
-    lines: list[str] = []
-
-    def compute() -> dict[str, Any]:
-        found = planned(task, session, space, measured)
-        lines.extend(short(found))
-        return found.to_json()
-
-    plan = files.phase(session.workdir / 'plan.json', compute, meshes.any_host)
-    session.progress.expected = {row['name']: row['seconds'] for row in plan['phases']}
-    for line in lines if meshes.is_first_host() else ():
-        session.progress.warn(line)

@@ -6,11 +6,11 @@ import pytest
 from runs import values
 
 from s4jax import config as configs
-from s4jax import preset
 from s4jax.data.survey import Survey
 from s4jax.errors import UsageError
 from s4jax.models import vit
-from s4jax.preset import Device
+from s4jax.planning import preset
+from s4jax.planning.preset import Device
 
 CPU, GPU = Device('cpu', 1, 2), Device('gpu', 1, 16)
 SMALL = Survey(500, 5, 0, 0, 400, 3, (0.5,) * 3, (0.2,) * 3)

@@ -14,7 +14,8 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from s4jax import elastic, fitting, phases
+from s4jax import elastic
+from s4jax.phases import fitting, searching
 from s4jax.run import Task
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.checkpoints import Checkpoints
@@ -120,7 +121,7 @@ def _scoring(task: Task, session: Session, space: SearchSpace, training: Trainin
     state = initial_state(model, example, tx, key)
     variables = {part: state[part] for part in ('params', 'batch_stats') if state[part]}
     trained = Trained(training.name, arch, model, '', lambda: variables)
-    count: Any = phases.counter(task, session, trained)
+    count: Any = searching.counter(task, session, trained)
     rng, chunk = np.random.default_rng(0), task.config.evaluate.architectures
     widest = task.family.sizes_of(arch)
     each = [

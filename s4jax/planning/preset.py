@@ -16,7 +16,7 @@ from s4jax import settings
 from s4jax.config import Config
 from s4jax.data.survey import Survey
 from s4jax.errors import UsageError
-from s4jax.models import vit
+from s4jax.models import FAMILIES, vit
 from s4jax.search.budget import Budget
 from s4jax.settings import number, shown
 
@@ -84,8 +84,8 @@ def given(values: Mapping[str, Any], key: str, default: float | None = None) -> 
 
 def propose(values: Mapping[str, Any], images: Survey, device: Device) -> Values:
     """What to put where `values` has None, but for the epochs."""
-    if values.get('family', 'vit') != 'vit':
-        raise UsageError(f"config.family={shown(values['family'])}: hours chooses sizes of 'vit'")
+    if FAMILIES.get(values.get('family', ''), vit) is not vit:
+        raise UsageError(f'config.family={shown(values["family"])}: hours chooses sizes of vit')
     hours = settings.read(HOURS, {'hours': values['hours']}, 'config').model_dump()['hours']
     train, search = split(images)
     budget = Budget(

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from s4jax.planning.timing import Timed, Timings, saves
 from s4jax.report.reading import order
 from s4jax.run import Task
 from s4jax.runtime.files import read_json
@@ -18,7 +19,6 @@ from s4jax.runtime.goodput import seconds_of
 from s4jax.runtime.progress import duration, kind
 from s4jax.search.budget import readable
 from s4jax.search.space import SearchSpace
-from s4jax.timing import Timed, Timings, saves
 from s4jax.work import work
 
 DRAWN = 500  # architectures of the first space that are counted

@@ -1,0 +1,1 @@
+"""The phases that the pipeline names: trainings, searches, the test; and what they cost."""
