@@ -1,6 +1,7 @@
 """README.md of an export: how to use its files."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from s4jax.models.weights import autoformer
@@ -63,19 +64,35 @@ too.""",
     'pytorch': """Each `.safetensors` is a state dict by the names of one published PyTorch module,
 called after its publisher.""",
 }
-PUBLISHED = {
-    'vit': """AutoFormer's module takes subnets of a supernet: build `Vision_TransformerSuper` with
+
+
+def _hidden(arch: Any) -> Any:
+    return arch.hidden
+
+
+# by family: what to say of the state dicts, and the sizes that a published module needs for it
+PUBLISHED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    'vit': (
+        """AutoFormer's module takes subnets of a supernet: build `Vision_TransformerSuper` with
 the largest of the values below, load the state dict strictly, and give the values to
 `set_sample_config`:
 
 ```
-{subnet}
+{}
 ```""",
-    'swin': """`microsoft.safetensors` fits Microsoft's module, with its masks and indices,
+        autoformer.subnet,
+    ),
+    'swin': (
+        """`microsoft.safetensors` fits Microsoft's module, with its masks and indices,
 `timm.safetensors` timm's. Both modules have one `mlp_ratio` for all blocks; where the hidden widths
-of blocks differ, replace `block.mlp` of each before loading. They are, by stage: {hidden}.""",
-    'shunted': """The authors' module has one `mlp_ratio` for each stage; where the hidden widths of
-blocks differ, replace `block.mlp` of each before loading. They are, stage by stage: {hidden}.""",
+of blocks differ, replace `block.mlp` of each before loading. They are, by stage: {}.""",
+        _hidden,
+    ),
+    'shunted': (
+        """The authors' module has one `mlp_ratio` for each stage; where the hidden widths of
+blocks differ, replace `block.mlp` of each before loading. They are, stage by stage: {}.""",
+        _hidden,
+    ),
 }
 
 
@@ -117,6 +134,5 @@ def _code(facts: dict[str, Any]) -> str:
 
 def _published(family: str, arch: Any) -> str:
     """What the published module has to be built with."""
-    if family == 'vit':
-        return PUBLISHED[family].format(subnet=json.dumps(autoformer.subnet(arch)))
-    return PUBLISHED[family].format(hidden=json.dumps(arch.hidden))
+    words, sizes = PUBLISHED[family]
+    return words.format(json.dumps(sizes(arch)))

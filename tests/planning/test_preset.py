@@ -120,7 +120,7 @@ def test_a_budget_of_macs_alone_and_both_limits():
     'changes, words',
     [
         ({}, 'config.budget.params=None is missing: write how many parameters'),
-        ({'budget__params': '2M', 'family': 'swin'}, "hours chooses sizes of 'vit'"),
+        ({'budget__params': '2M', 'family': 'swin'}, 'hours chooses sizes of vit'),
         ({'budget__params': 'two'}, "config.budget.params='two' must be a number"),
     ],
 )
