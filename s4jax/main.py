@@ -26,6 +26,7 @@ commands:
   python -m s4jax.count     parameters and MACs of an architecture
   python -m s4jax.data      prepare a dataset, or look at it
   python -m s4jax.predict   classes of images by the winner of a finished run
+  python -m s4jax.export    the winner for other programs: ONNX, StableHLO, PyTorch, safetensors
   python -m s4jax.compare   search methods, seed by seed
 """
 
@@ -43,6 +44,7 @@ def parser() -> Parser:
     add('--config', metavar='FILE', help='a config, or FILE.py:VARIANT, as configs/vit.py:cifar100')
     add('--workdir', metavar='FOLDER', help='where the run writes everything')
     add('--share', metavar='FOLDER', help='finished trainings, for runs that have some in common')
+    add('--no-plan', action='store_true', help='begin at once, without timing some steps before')
     add('--coordinator', metavar='HOST:PORT', help='of process 0, for several hosts without a pod')
     add('--processes', type=int, metavar='N', help='how many processes the coordinator joins')
     add('--process', type=int, metavar='I', help='which of them this is, from 0')
@@ -141,7 +143,7 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
             if config is None:
                 config, measured = resolve(values, workdir, signals)
             # a run that shares its trainings is one of many: the plan of one would say little
-            announce = announcer(measured) if store is None else nothing
+            announce = nothing if options.no_plan or store else announcer(measured)
             summary = pipeline.run(config, workdir, signals, store, measured, announce)
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'

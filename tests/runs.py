@@ -49,6 +49,7 @@ def command(workdir, config='configs/digits.py', base=TINY, **overrides):
         's4jax.main',
         f'--config={config}',
         f'--workdir={workdir}',
+        '--no-plan',  # it compiles and times what the tests do not look at
         *(f'--config.{name}={value}' for name, value in settings.items()),
     ]
 

@@ -98,12 +98,12 @@ def _training(task: Task, session: Session, training: Training) -> Timed:
     assert isinstance(steps.run, Compiled)
     program = steps.run.compile(state, own[0], batches[0])
     compiling = time.monotonic() - began
-    frozen, following = task.inputs.variables, itertools.cycle(zip(own, itertools.cycle(batches)))
+    constants, following = steps.run.constants, itertools.cycle(zip(own, itertools.cycle(batches)))
     kept = [state]
 
     def chunk() -> None:
         for sizes, batch in itertools.islice(following, CHUNK):
-            kept[0], loss = program(kept[0], frozen, sizes, batch)
+            kept[0], loss = program(kept[0], constants, sizes, batch)
         jax.block_until_ready(loss)
 
     seconds = _median(chunk) / CHUNK / training.recipe.batch_size

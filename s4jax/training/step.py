@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from s4jax import elastic
@@ -23,15 +24,15 @@ Step = Callable[[State, Any, dict[str, jax.Array]], tuple[State, jax.Array]]
 class Compiled:
     """`step(state, sizes, batch) -> (state, loss)`, compiled once for each kind of sizes."""
 
-    function: Any  # jitted, of (state, frozen, sizes, batch)
-    frozen: Any
+    function: Any  # jitted, of (state, constants, sizes, batch)
+    constants: Any  # the key of the training and the frozen weights
 
     def __call__(self, state: State, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
-        return self.function(state, self.frozen, sizes, batch)
+        return self.function(state, self.constants, sizes, batch)
 
     def compile(self, state: State, sizes: Any, batch: Any) -> Any:
         """The program for these arguments: it says what memory it needs."""
-        return self.function.lower(state, self.frozen, sizes, batch).compile()
+        return self.function.lower(state, self.constants, sizes, batch).compile()
 
 
 def initial_state(
@@ -87,12 +88,16 @@ def make_step(
     With `recipe.microbatches`, the batch is augmented as a whole (mixup pairs its images) and then
     run in parts; the gradient is the mean over the parts, that of the whole batch but for rounding.
     With `recipe.sharding`, the state is taken and returned split over the devices.
+
+    The key is an argument of the program: another seed or phase finds it compiled.
     """
     recipe = recipe or Recipe()
     split: Sharding = recipe.sharding
 
-    def step(state: State, frozen: Any, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
-        key = jax.random.fold_in(jax.random.fold_in(seed_key, state['attempt']), state['step'])
+    def step(state: State, constants: Any, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
+        words, frozen = constants
+        start = jax.random.wrap_key_data(words)
+        key = jax.random.fold_in(jax.random.fold_in(start, state['attempt']), state['step'])
         augment_key, train_key = jax.random.split(key)
         images, targets = augment(augment_key, batch)
         statistics = {'batch_stats': state['batch_stats']} if state['batch_stats'] else {}
@@ -127,7 +132,8 @@ def make_step(
     everywhere = meshes.replicated(mesh)
     states = everywhere if split == 'replicated' else None  # None: as constrained
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(states, everywhere))
-    return Compiled(compiled, frozen)
+    # as numbers of this host: several hosts may not share an array of one device
+    return Compiled(compiled, (np.asarray(jax.random.key_data(seed_key)), frozen))
 
 
 def in_parts(

@@ -86,6 +86,7 @@ def test_from_a_folder_and_a_size_to_a_tested_winner(tmp_path):
     short |= {'data.name': 'digits', 'budget.params': '40k', 'hours': 0.05}
     short |= {f'{s}.epochs': 1 for s in ('supernet', 'retrain')}
     arguments = command(tmp_path / 'run', 'configs/folder.py', short)
+    arguments.remove('--no-plan')
     done = run(arguments)
     assert done.returncode == 0, done.stderr
     assert 'derived: the stock shape of vit' in done.stdout
