@@ -104,4 +104,4 @@ def override(values: dict[str, Any], assignments: Iterable[tuple[str, str]]) -> 
             if not isinstance(place, dict):
                 where = '.'.join(['config', *path[: n + 1]])
                 raise UsageError(f'--config.{key}={text}: {where} is a value, not a group of keys')
-        place[last] = None if text in ('None', 'none') else text
+        place[last] = None if text == 'None' else text
