@@ -1,6 +1,7 @@
 """`python -m s4jax.main --config=configs/digits.py --workdir=runs/digits`: the whole method."""
 
 import argparse
+import functools
 import pathlib
 import re
 import signal
@@ -127,7 +128,7 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
 
     from s4jax import pipeline
     from s4jax.planning import forecast
-    from s4jax.planning.announce import announcer, nothing
+    from s4jax.planning.announce import announce
     from s4jax.planning.resolve import resolve
     from s4jax.runtime.cache import use_cache
     from s4jax.runtime.hosts import join
@@ -143,8 +144,9 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
             if config is None:
                 config, measured = resolve(values, workdir, signals)
             # a run that shares its trainings is one of many: the plan of one would say little
-            announce = nothing if options.no_plan or store else announcer(measured)
-            summary = pipeline.run(config, workdir, signals, store, measured, announce)
+            planned = not (options.no_plan or store)
+            before = functools.partial(announce, measured=measured) if planned else None
+            summary = pipeline.run(config, workdir, signals, store, measured, before)
         except Interrupted:
             message = f'stopped and saved in {workdir}; to go on, run the same command again'
             print(f's4jax: {message}', file=sys.stderr)

@@ -51,7 +51,7 @@ def run(
     signals: Signals,
     store: Store | None = None,
     measured: Mapping[str, Any] | None = None,
-    announce: Callable[[Task, Session, SearchSpace], None] = lambda *_: None,
+    announce: Callable[[Task, Session, SearchSpace], None] | None = None,
 ) -> str:
     """Runs the whole method, or what is left of it; returns the summary of what came out.
 
@@ -62,7 +62,8 @@ def run(
     searched, first = as_searched(task), first_space(task)
     with claim(task, workdir, measured):
         session.begin()
-        announce(task, session, first.space)
+        if announce:
+            announce(task, session, first.space)
         found = METHODS[config.search.kind](searched, session, first)
         tested = final_models(task, session, found)
         return report.finish(workdir, result(task, found, tested, workdir))

@@ -1,6 +1,7 @@
 """README.md of an export: how to use its files."""
 
 import json
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -66,10 +67,6 @@ called after its publisher.""",
 }
 
 
-def _hidden(arch: Any) -> Any:
-    return arch.hidden
-
-
 # by family: what to say of the state dicts, and the sizes that a published module needs for it
 PUBLISHED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     'vit': (
@@ -86,12 +83,12 @@ the largest of the values below, load the state dict strictly, and give the valu
         """`microsoft.safetensors` fits Microsoft's module, with its masks and indices,
 `timm.safetensors` timm's. Both modules have one `mlp_ratio` for all blocks; where the hidden widths
 of blocks differ, replace `block.mlp` of each before loading. They are, by stage: {}.""",
-        _hidden,
+        operator.attrgetter('hidden'),
     ),
     'shunted': (
         """The authors' module has one `mlp_ratio` for each stage; where the hidden widths of
 blocks differ, replace `block.mlp` of each before loading. They are, stage by stage: {}.""",
-        _hidden,
+        operator.attrgetter('hidden'),
     ),
 }
 

@@ -1,9 +1,8 @@
 """The plan of a run: printed before it begins, kept beside what came true."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
+from s4jax.phases.fitting import supernet_training
 from s4jax.planning.forecast import Forecast, forecast, short
 from s4jax.planning.resolve import Measured
 from s4jax.planning.timing import Timings, measure
@@ -12,13 +11,6 @@ from s4jax.runtime import files
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.session import Session
 from s4jax.search.space import SearchSpace
-from s4jax.training import sampling
-
-
-def execution_of(task: Task, space: SearchSpace) -> str:
-    recipe, widest = task.config.supernet, task.architecture(space.largest())
-    params = task.family.params(widest)
-    return sampling.execution(recipe, len(task.data.train), params, recipe.execution)
 
 
 def planned(task: Task, session: Session, space: SearchSpace, measured: Measured) -> Forecast:
@@ -27,15 +19,8 @@ def planned(task: Task, session: Session, space: SearchSpace, measured: Measured
         timings = Timings.from_json(measured['timings'])
     else:
         timings = measure(task, session, space)
-    return forecast(task, space, timings, execution_of(task, space))
-
-
-def nothing(task: Task, session: Session, space: SearchSpace) -> None:
-    """No plan."""
-
-
-def announcer(measured: Measured) -> Callable[[Task, Session, SearchSpace], None]:
-    return functools.partial(announce, measured=measured)
+    execution = supernet_training(task, 'supernet_0', space).execution
+    return forecast(task, space, timings, execution)
 
 
 def announce(task: Task, session: Session, space: SearchSpace, measured: Measured) -> None:
