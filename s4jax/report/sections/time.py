@@ -5,8 +5,8 @@ from s4jax.report.reading import Run, order
 
 TEXT = (
     'Seconds of each phase, compilation included, summed over all sessions where the run was '
-    'stopped and went on. Images: those trained on; scoring an image counts as a third of training '
-    'on it.'
+    'stopped and went on. Images: those trained on; in explore, evolve and test those scored, once '
+    'for each subnet or model.'
 )
 
 
