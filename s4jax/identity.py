@@ -13,6 +13,7 @@ FREE = (
     ('encoder', 'weights'),
     ('encoder', 'trust'),
     ('encoder', 'cache'),
+    ('search', 'source'),  # its digest counts
     # but for rounding, as with another number of devices: what a full memory asks to change
     *((name, key) for name in ('supernet', 'retrain') for key in ('microbatches', 'sharding')),
     ('evaluate', 'batch_size'),

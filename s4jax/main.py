@@ -12,7 +12,8 @@ from typing import Any
 from s4jax.errors import UsageError
 from s4jax.runtime.arguments import Parser, split_overrides
 
-USAGE = """python -m s4jax.main --config=FILE.py --workdir=FOLDER [--config.KEY=VALUE ...]"""
+USAGE = """python -m s4jax.main --config=FILE.py --workdir=FOLDER [--config.KEY=VALUE ...]
+       python -m s4jax.main --from=RUN --workdir=FOLDER [--config.KEY=VALUE ...]"""
 EPILOG = """\
 the same command goes on with a run that was stopped
 
@@ -44,6 +45,8 @@ def parser() -> Parser:
     add = result.add_argument
     add('--config', metavar='FILE', help='a config, or FILE.py:VARIANT, as configs/vit.py:cifar100')
     add('--workdir', metavar='FOLDER', help='where the run writes everything')
+    add('--from', metavar='RUN', dest='source', help='search the supernets of that finished run')
+    add('--front', metavar='N', help='also the front of accuracy against size, of N points')
     add('--share', metavar='FOLDER', help='finished trainings, for runs that have some in common')
     add('--no-plan', action='store_true', help='begin at once, without timing some steps before')
     add('--coordinator', metavar='HOST:PORT', help='of process 0, for several hosts without a pod')
@@ -65,7 +68,11 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[tuple[str,
 
 def _check(options: argparse.Namespace) -> None:
     """Raises where a flag is missing, or flags contradict each other."""
-    for name in ('config', 'workdir'):
+    if options.source and options.config:
+        raise UsageError(
+            '--from takes the config of that run: leave out --config, and set the keys that differ'
+        )
+    for name in ('workdir',) if options.source else ('config', 'workdir'):
         if not getattr(options, name):
             raise UsageError(
                 f'--{name} is missing: python -m s4jax.main --config=configs/digits.py '
@@ -97,7 +104,14 @@ def load(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> dict[
     """The values of the config of the flags, before they are typed."""
     from s4jax import config_file  # it takes a second: after the flags are known to be sound
 
-    return config_file.read(options.config, overrides)
+    front = [('search.front', options.front)] if options.front is not None else []
+    if not options.source:
+        return config_file.read(options.config, [*overrides, *front])
+    from s4jax import recorded
+
+    values = recorded.config_values(options.source)
+    config_file.override(values, [*overrides, *front])
+    return values
 
 
 def show_help(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> int:
@@ -144,7 +158,7 @@ def execute(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> in
             if config is None:
                 config, measured = resolve(values, workdir, signals)
             # a run that shares its trainings is one of many: the plan of one would say little
-            planned = not (options.no_plan or store)
+            planned = not (options.no_plan or store or options.source)
             before = functools.partial(announce, measured=measured) if planned else None
             summary = pipeline.run(config, workdir, signals, store, measured, before)
         except Interrupted:

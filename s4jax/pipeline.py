@@ -9,10 +9,10 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from s4jax import report
+from s4jax import recorded, report
 from s4jax.config import Config
 from s4jax.phases.fitting import fit_alone, fit_supernet
-from s4jax.phases.searching import evolve_space, explore_space, s3_step
+from s4jax.phases.searching import evolve_space, explore_space, front_of_space, s3_step
 from s4jax.phases.spending import spent
 from s4jax.phases.testing import Tested, test_models
 from s4jax.report.result import Result
@@ -64,6 +64,8 @@ def run(
         session.begin()
         if announce:
             announce(task, session, first.space)
+        if config.search.source:
+            recorded.copy(recorded.read(config.search.source), workdir, searched_again(searched))
         found = METHODS[config.search.kind](searched, session, first)
         tested = final_models(task, session, found)
         return report.finish(workdir, result(task, found, tested, workdir))
@@ -88,12 +90,23 @@ def as_searched(task: Task) -> Task:
 def first_space(task: Task) -> Visited:
     """The space that a search begins in; raises where nothing that it could find fits."""
     task = as_searched(task)
+    if task.config.search.source:
+        searched_again(task)
+        return recorded.read(task.config.search.source).trajectory[0]
     space, moved = task.space, (0,) * len(task.space.dimensions)
     if task.config.search.kind == 's4':
         space, moved = start(space, task.budget, task.size, task.config.explore.infeasible_start)
     elif task.config.search.kind != 'stock':
         begin(space, task.budget, lambda choices: task.cost(task.architecture(choices)))
     return Visited(space, task.size(space), moved)
+
+
+def searched_again(task: Task) -> list[int]:
+    """The numbers of the recorded spaces that are searched; raises where nothing there fits."""
+    assert task.config.search.source
+    spaces = [v.space for v in recorded.read(task.config.search.source).trajectory]
+    last, _ = backtrack(spaces, task.budget, task.cost, task.architecture)
+    return list(range(last + 1)) if task.config.search.each_space else [last]
 
 
 def s4(task: Task, session: Session, first: Visited) -> Found:
@@ -110,7 +123,7 @@ def s4(task: Task, session: Session, first: Visited) -> Found:
         supernets.append(
             fit_supernet(task, session, f'supernet_{t + 1}', space, parent=supernets[-1])
         )
-    return evolved(task, session, trajectory, supernets, len(trajectory) - 1)
+    return evolved(task, session, trajectory, supernets)
 
 
 def s3(task: Task, session: Session, first: Visited) -> Found:
@@ -126,16 +139,13 @@ def s3(task: Task, session: Session, first: Visited) -> Found:
         supernets.append(
             fit_supernet(task, session, f'supernet_{t + 1}', move.space, parent=supernets[-1])
         )
-    spaces = [visited.space for visited in trajectory]
-    last, backtracks = backtrack(spaces, task.budget, task.cost, task.architecture)
-    found = evolved(task, session, trajectory, supernets, last)
-    return found._replace(backtracks=backtracks)
+    return evolved(task, session, trajectory, supernets)
 
 
 def autoformer(task: Task, session: Session, first: Visited) -> Found:
     """Evolution in the space as it is given."""
     supernet = fit_supernet(task, session, 'supernet_0', first.space)
-    return evolved(task, session, [first], [supernet], 0)
+    return evolved(task, session, [first], [supernet])
 
 
 def random(task: Task, session: Session, first: Visited) -> Found:
@@ -146,7 +156,7 @@ def random(task: Task, session: Session, first: Visited) -> Found:
     once = settings.model_copy(
         update={'population': count, 'generations': 1, 'tries': settings.tries * count}
     )
-    return evolved(task, session, [first], [supernet], 0, once)
+    return evolved(task, session, [first], [supernet], once)
 
 
 def evolved(
@@ -154,11 +164,15 @@ def evolved(
     session: Session,
     trajectory: list[Visited],
     supernets: list[Trained],
-    last: int,
     settings: EvolveSettings | None = None,
 ) -> Found:
-    """The winner of the space number `last`, and of the others where the config asks for them."""
+    """The winner of the latest space in which something fits, of the others where asked for.
+
+    Only S3, and a smaller budget for recorded supernets, have to go back for one.
+    """
     settings = settings or task.config.evolve
+    spaces = [visited.space for visited in trajectory]
+    last, backtracks = backtrack(spaces, task.budget, task.cost, task.architecture)
 
     def winner(name: str, t: int) -> Evolution:
         return evolve_space(task, session, name, trajectory[t].space, supernets[t], settings)
@@ -169,8 +183,11 @@ def evolved(
         least = task.cost(task.architecture(trajectory[t].space.smallest()))
         if t != last and task.budget.fits(least):
             others[t] = winner(f'evolve_{t}', t).best.architecture
-    best = evolution.best
-    return Found(best.architecture, best.choices, trajectory, evolution, None, others)
+    if task.config.search.front:
+        front_of_space(task, session, spaces[last], supernets[last], settings)
+    best, goes_back = evolution.best, backtracks > 0 or task.config.search.kind == 's3'
+    counted = backtracks if goes_back else None
+    return Found(best.architecture, best.choices, trajectory, evolution, counted, others)
 
 
 def largest_that_fits(task: Task, session: Session, first: Visited) -> Found:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from s4jax import data as datasets
-from s4jax import report
+from s4jax import recorded, report
 from s4jax.config import Config
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
@@ -156,6 +156,8 @@ def prepare(
     data = datasets.load(config.data, config.seed, lambda: signals.received is not None)
     task = Task(config, family, inputs, data, space, Budget.create(config.budget))
     check_data(task)
+    if config.search.source:
+        recorded.check(config, identity(task))
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
     renew = functools.partial(report.renew, workdir, progress.warn)
     return task, Session(workdir, mesh, signals, progress, renew, store)
@@ -223,6 +225,8 @@ def identity(task: Task) -> dict[str, Any]:
     digests = {'data digest': task.data.digest}
     if task.inputs.facts:
         digests['encoder digest'] = task.inputs.facts['digest']
+    if task.config.search.source:
+        digests['source digest'] = recorded.read(task.config.search.source).digest
     return digests | kept(task.config)
 
 

@@ -24,6 +24,8 @@ def work(config: Config, data: datasets.Data) -> dict[str, float]:
         phases |= dict.fromkeys((f'{move}_{t}' for t in range(iterations)), scored * search)
         evolution = config.evolve.population * config.evolve.generations * search
         phases |= {'evolve': evolution}
+        if config.search.front:
+            phases |= {'front': config.search.front * evolution}
         if config.search.each_space:
             phases |= {f'evolve_{t}': evolution for t in range(iterations)}
             phases |= {f'retrain_{t}': retrain for t in range(iterations)}

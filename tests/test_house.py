@@ -13,7 +13,7 @@ STOREYS = [
     ['pipeline', 'predictor'],
     ['phases'],
     ['run'],
-    ['work', 'identity'],
+    ['work', 'identity', 'recorded'],
     ['config', 'config_file', 'report'],
     ['training'],
     ['models', 'data'],

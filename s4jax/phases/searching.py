@@ -10,6 +10,7 @@ from s4jax.runtime.session import Session
 from s4jax.search import s3
 from s4jax.search.evolve import Evolution, EvolveSettings, evolve
 from s4jax.search.explore import Score, Step, step
+from s4jax.search.front import Front, front
 from s4jax.search.space import SearchSpace
 from s4jax.training import evaluate
 from s4jax.training.trained import Trained
@@ -81,3 +82,20 @@ def evolve_space(
 
     revive = functools.partial(Evolution.from_json, architecture=task.family.Architecture.from_json)
     return session.phase(name, compute, revive)
+
+
+def front_of_space(
+    task: Task, session: Session, space: SearchSpace, supernet: Trained, settings: EvolveSettings
+) -> Front:
+    """The front of accuracy against size of a space: the phase `front`."""
+
+    def compute() -> Front:
+        score = subnet_score(task, session, supernet)
+        generator = functools.partial(seeds.generator, task.seed, 'front')
+        points = task.config.search.front
+        return front(
+            space, task.budget, task.cost, score, task.architecture, generator, settings, points
+        )
+
+    revive = functools.partial(Front.from_json, architecture=task.family.Architecture.from_json)
+    return session.phase('front', compute, revive)

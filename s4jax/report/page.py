@@ -14,6 +14,7 @@ from s4jax.report.overview import overview
 from s4jax.report.reading import Run, read
 from s4jax.report.sections.architectures import architectures
 from s4jax.report.sections.evolution import evolution
+from s4jax.report.sections.front import front
 from s4jax.report.sections.gradients import gradients
 from s4jax.report.sections.headline import headline
 from s4jax.report.sections.settings import settings
@@ -23,7 +24,18 @@ from s4jax.report.sections.training import training
 from s4jax.report.sections.using import using
 from s4jax.runtime.files import write_bytes, write_text
 
-PARTS = (headline, using, architectures, spaces, gradients, training, evolution, time, settings)
+PARTS = (
+    headline,
+    using,
+    architectures,
+    spaces,
+    gradients,
+    training,
+    evolution,
+    front,
+    time,
+    settings,
+)
 META = Html(
     '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 )

@@ -16,9 +16,10 @@ from s4jax.runtime.files import read_json
 from s4jax.search.budget import Budget
 from s4jax.search.evolve import Evolution
 from s4jax.search.explore import Step, Visited
+from s4jax.search.front import Front
 from s4jax.search.space import Choices, Dimension, SearchSpace, parse_name
 
-LAST_PHASES = ('evolve', 'retrain', 'baseline', 'test')
+LAST_PHASES = ('evolve', 'front', 'retrain', 'baseline', 'test')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class Run:
     finished: tuple[str, ...]
     scores: tuple[Scores, ...]
     timing: Timing
+    front: Front | None = None
 
     @property
     def spaces(self) -> tuple[SearchSpace, ...]:
@@ -118,6 +120,7 @@ def read(workdir: pathlib.Path) -> Run:
         finished=tuple(finished),
         scores=tuple(read_scores(workdir, known['data'].get('search', 0), evolution)),
         timing=read_timing(workdir / 'timing.jsonl'),
+        front=read_front(phases / 'front.json', config['family']),
     )
 
 
@@ -152,6 +155,11 @@ def so_far(steps: tuple[Step, ...]) -> tuple[Visited, ...]:
 def read_evolution(path: pathlib.Path, family: str) -> Evolution | None:
     row = read_json(path)
     return row and Evolution.from_json(row, FAMILIES[family].Architecture.from_json)
+
+
+def read_front(path: pathlib.Path, family: str) -> Front | None:
+    row = read_json(path)
+    return row and Front.from_json(row, FAMILIES[family].Architecture.from_json)
 
 
 def read_losses(directory: pathlib.Path) -> dict[str, Curve]:

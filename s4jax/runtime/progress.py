@@ -22,6 +22,7 @@ KINDS = {
     'explore': 'subnets',
     's3': 'subnets',
     'evolve': 'subnets',
+    'front': 'subnets',
     'retrain': 'alone',
     'baseline': 'alone',
 }

@@ -62,6 +62,26 @@ class Member:
     generation: int
     origin: str
 
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {'architecture': self.architecture.to_json()}
+
+
+def members_from_json(
+    rows: Sequence[Mapping[str, Any]], architecture: Callable[[Mapping[str, Any]], Architecture]
+) -> tuple[Member, ...]:
+    """`architecture` reads an architecture's JSON: a family's `Architecture.from_json`."""
+    return tuple(
+        Member(
+            choices=choices_from_json(m['choices']),
+            architecture=architecture(m['architecture']),
+            costs=m['costs'],
+            accuracy=m['accuracy'],
+            generation=m['generation'],
+            origin=m['origin'],
+        )
+        for m in rows
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Evolution:
@@ -72,9 +92,7 @@ class Evolution:
     stopped: str
 
     def to_json(self) -> dict[str, Any]:
-        rows = [
-            dataclasses.asdict(m) | {'architecture': m.architecture.to_json()} for m in self.members
-        ]
+        rows = [member.to_json() for member in self.members]
         return {
             'members': rows,
             'best': rows[self.members.index(self.best)],
@@ -85,18 +103,7 @@ class Evolution:
     def from_json(
         cls, row: Mapping[str, Any], architecture: Callable[[Mapping[str, Any]], Architecture]
     ) -> 'Evolution':
-        """`architecture` reads an architecture's JSON: a family's `Architecture.from_json`."""
-        members = tuple(
-            Member(
-                choices=choices_from_json(m['choices']),
-                architecture=architecture(m['architecture']),
-                costs=m['costs'],
-                accuracy=m['accuracy'],
-                generation=m['generation'],
-                origin=m['origin'],
-            )
-            for m in row['members']
-        )
+        members = members_from_json(row['members'], architecture)
         return cls(members, members[row['members'].index(row['best'])], row['stopped'])
 
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 import pydantic
 
-from s4jax.settings import Bool, Section
+from s4jax.errors import UsageError
+from s4jax.settings import Bool, Int, Section
 
 UNCONSTRAINED = '_unconstrained'
 Method = Literal[
@@ -33,6 +34,29 @@ class SearchSettings(Section):
         description='whether every space that was visited gets an evolution and a winner of its '
         'own, which are retrained and tested, too',
     )
+
+    front: Int | None = pydantic.Field(
+        None,
+        ge=1,
+        le=1000,
+        description='most points of the front of accuracy against size, which is searched in the '
+        'last space after the winner and not retrained',
+        examples=[5],
+    )
+    source: str | None = pydantic.Field(
+        None,
+        description='the folder of a finished run whose supernets are searched again: none is '
+        'trained; --from sets it',
+    )
+
+    @pydantic.model_validator(mode='after')
+    def _consistent(self) -> 'SearchSettings':
+        if self.front and self.kind in ('largest', 'stock'):
+            raise UsageError(
+                f"front={self.front}, but method='{self.method}' has no supernet to score a front "
+                'with: write None'
+            )
+        return self
 
     @property
     def kind(self) -> str:

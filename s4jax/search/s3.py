@@ -251,6 +251,6 @@ def backtrack(
             return len(spaces) - 1 - count, count
     nearest = min(least, key=budget.limited)
     raise UsageError(
-        f'no architecture of the {len(spaces)} spaces that S3 visited fits the budget: the '
+        f'no architecture of the {len(spaces)} spaces that were visited fits the budget: the '
         f'smallest has {budget.beside(nearest)}; raise the budget, or lower the first space'
     )

@@ -65,9 +65,11 @@ def facts(run: Run) -> str:
         if isinstance(run.data.get(name), int)
     ]
     images = f'; images: {", ".join(counts)}' if counts else ''
+    source = (run.config.get('search') or {}).get('source')
+    again = ' The spaces and supernets are those of an earlier run.' if source else ''
     return (
         f'Budget: {run.budget}. {run.data["name"]} has {run.data["classes"]} classes{images}. '
-        f'Seed {run.config["seed"]}.'
+        f'Seed {run.config["seed"]}.{again}'
     )
 
 
