@@ -2,12 +2,14 @@
 
 import argparse
 import functools
+import os
 import pathlib
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from s4jax.errors import UsageError
 from s4jax.runtime.arguments import Parser, split_overrides
@@ -181,5 +183,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def start() -> NoReturn:
+    """`main` as a process of its own, which ends whatever happens.
+
+    After an error that nobody foresaw, a thread of a library may wait for what never comes.
+    """
+    try:
+        code = main()
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.exit(code)
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    start()

@@ -19,7 +19,7 @@ from s4jax.identity import kept
 from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.runtime import mesh as meshes
-from s4jax.runtime.files import check_folder, read_json, write_json
+from s4jax.runtime.files import check_folder, read_json, remove_unfinished, write_json
 from s4jax.runtime.lock import LOCK, held
 from s4jax.runtime.progress import Progress
 from s4jax.runtime.session import Session
@@ -263,6 +263,7 @@ def claim(
     elif meshes.is_first_host():
         try:
             lock = held(workdir)
+            remove_unfinished(workdir)
         except UsageError as error:
             refusal = str(error)
     if meshes.any_host(refusal is not None):  # together: nobody writes before all have looked

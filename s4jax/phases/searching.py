@@ -89,10 +89,12 @@ def front_of_space(
 ) -> Front:
     """The front of accuracy against size of a space: the phase `front`."""
 
+    points = task.config.search.front
+    assert points
+
     def compute() -> Front:
         score = subnet_score(task, session, supernet)
         generator = functools.partial(seeds.generator, task.seed, 'front')
-        points = task.config.search.front
         return front(
             space, task.budget, task.cost, score, task.architecture, generator, settings, points
         )

@@ -96,6 +96,15 @@ def write_bytes(path: pathlib.Path, *pieces: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: pathlib.Path) -> None:
+    """Removes what a killed process had begun to write in a folder that nobody else uses."""
+    for path in sorted(folder.rglob('.*.tmp')):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def read_json(path: pathlib.Path) -> Any | None:
     """The file's value, or None where it is missing or damaged: its phase is computed again."""
     try:

@@ -1,6 +1,8 @@
 """How a training is followed: the line of progress, and TensorBoard events."""
 
+import os
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
@@ -28,12 +30,14 @@ class Monitor:
         if not meshes.is_first_host():
             return
         try:
-            import tensorboardX
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import SessionLog
         except ImportError:
             return
-        self.writer = tensorboardX.SummaryWriter(
-            str(self.directory), purge_step=step + 1, flush_secs=10
-        )
+        # no SummaryWriter: its thread goes by the clock, and a clock that jumps can stop it, and us
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.writer = EventsWriter(str(self.directory / 'events'), f'.{os.getpid()}')
+        self.write(step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def advance(self, step: int, losses: np.ndarray) -> None:
         """`step` steps are done, the last of them with these losses (n,)."""
@@ -41,6 +45,14 @@ class Monitor:
             return
         self.progress.advance(step * self.batch_size)
         if self.writer:
+            from tensorboardX.summary import scalar
+
             for k, loss in enumerate(losses, start=step - len(losses) + 1):
-                self.writer.add_scalar('loss', loss, k)
+                self.write(k, summary=scalar('loss', loss))
             self.writer.flush()
+
+    def write(self, step: int, **content: Any) -> None:
+        """One event; those from the step of a session's start on are dropped of earlier sessions."""
+        from tensorboardX.proto.event_pb2 import Event
+
+        self.writer.write_event(Event(wall_time=time.time(), step=step, **content))

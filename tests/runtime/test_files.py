@@ -8,7 +8,14 @@ import pathlib
 import pytest
 
 from s4jax.errors import UsageError
-from s4jax.runtime.files import Lines, check_folder, disk_errors, phase, write_json
+from s4jax.runtime.files import (
+    Lines,
+    check_folder,
+    disk_errors,
+    phase,
+    remove_unfinished,
+    write_json,
+)
 
 
 def test_lines_drop_what_a_kill_cut_off(tmp_path):
@@ -36,6 +43,24 @@ def test_files_are_whole_or_absent(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match='the disk is full.*run the same command again'):
         write_json(path, {'a': 2})
     assert json.loads(path.read_text()) == {'a': 1} and len(list(path.parent.iterdir())) == 1
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path, monkeypatch):
+    path = tmp_path / 'phases' / 'evolve.json'
+    write_json(path, {'a': 1})
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'replace', killed)
+    monkeypatch.setattr(pathlib.Path, 'unlink', killed)  # nothing cleans up after a kill
+    with pytest.raises(KeyboardInterrupt):
+        write_json(path, {'a': 2})
+    monkeypatch.undo()
+    (tmp_path / 'checkpoints' / '.3.tmp').mkdir(parents=True)
+    assert len(list(tmp_path.rglob('.*.tmp'))) == 2
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.rglob('.*.tmp')) and json.loads(path.read_text()) == {'a': 1}
 
 
 def test_a_finished_phase_is_not_computed_again(tmp_path):

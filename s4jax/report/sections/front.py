@@ -10,8 +10,8 @@ from s4jax.search.front import Front
 
 TEXT = (
     'How much accuracy a larger model buys, as far as the supernet of the last space can tell. '
-    'Each point is an architecture: the best that an evolution found under one limit. None of them is '
-    'trained alone yet. To train one, search again under its size; RUN is the folder of {}:'
+    'Each point is an architecture: the best that an evolution found under one limit. None of them '
+    'is trained alone yet. To train one, search again under its size; RUN is the folder of {}:'
 )
 
 
