@@ -52,7 +52,7 @@ class Monitor:
             self.writer.flush()
 
     def write(self, step: int, **content: Any) -> None:
-        """One event; those from the step of a session's start on are dropped of earlier sessions."""
+        """One event; a session that starts at a step makes void what earlier ones wrote after."""
         from tensorboardX.proto.event_pb2 import Event
 
         self.writer.write_event(Event(wall_time=time.time(), step=step, **content))
