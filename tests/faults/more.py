@@ -77,6 +77,7 @@ def peer(place, number):
 FOLDER = {
     'data.name': 'folder',
     'data.storage_size': 8,
+    'data.test': 0.2,
     'data.search': 0.2,
     'model.channels': 3,
     'preprocess.mean': '0.3,0.3,0.3',
