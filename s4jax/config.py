@@ -28,7 +28,7 @@ from s4jax.search.space import DimensionSettings, Stages, parse_name
 from s4jax.settings import Float, Int, Number, Section
 from s4jax.training.evaluate import EvaluateSettings
 from s4jax.training.fit import CheckpointSettings
-from s4jax.training.recipe import Recipe, SupernetSettings
+from s4jax.training.recipe import RetrainSettings, SupernetSettings
 
 Value = Annotated[Number, Field(gt=0, le=1e6)]
 Values = Annotated[
@@ -75,8 +75,8 @@ class Config(Section):
     s3: S3Settings = Field(S3Settings(), description="how the space moves with search.method='s3'")
     evolve: EvolveSettings = Field(EvolveSettings(), description='the search in the last space')
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description='how subnets are scored')
-    retrain: Recipe = Field(
-        Recipe(), description='how the winner and the hand-made model are trained'
+    retrain: RetrainSettings = Field(
+        RetrainSettings(), description='how the winner and the hand-made model are trained'
     )
     checkpoint: CheckpointSettings = Field(
         CheckpointSettings(), description='saving and logging; free to change when a run goes on'
@@ -107,6 +107,7 @@ def read(values: Mapping[str, Any]) -> Config:
     config = settings.read(schema(family, names), dict(values), 'config')
     _check_channels(config)
     _check_baseline(config)
+    _check_start(config)
     check_quanta(config.s3, list(config.dimensions))
     return config
 
@@ -141,6 +142,15 @@ def _check_baseline(config: Config) -> None:
                 f'config.baseline.{name}={values[name]} must be one number: '
                 f'config.space.{name} is not per block'
             )
+
+
+def _check_start(config: Config) -> None:
+    """Raises where the final models would start from a supernet that nobody trains."""
+    if config.retrain.start == 'supernet' and config.search.kind in ('largest', 'stock'):
+        raise UsageError(
+            f"config.retrain.start='supernet', but search.method='{config.search.method}' trains "
+            "no supernet: write 'scratch'"
+        )
 
 
 def _check_channels(config: Config) -> None:

@@ -14,6 +14,7 @@ FREE = (
     ('encoder', 'trust'),
     ('encoder', 'cache'),
     ('search', 'source'),  # its digest counts
+    ('supernet', 'weights'),  # so does that of the file
     # but for rounding, as with another number of devices: what a full memory asks to change
     *((name, key) for name in ('supernet', 'retrain') for key in ('microbatches', 'sharding')),
     ('evaluate', 'batch_size'),

@@ -6,7 +6,7 @@ What the phases compute stands in `phases`.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s4jax import recorded, report
@@ -34,7 +34,8 @@ class Found(NamedTuple):
     """What a search ends with: an architecture, how it was found, and the spaces on the way.
 
     `choices` are those of the architecture (none of a hand-made one); `backtracks` counts the
-    spaces that were visited and given up; `others` are the winners of the other spaces, by number.
+    spaces that were visited and given up; `others` are the winners of the other spaces, by number;
+    `searched` is the number of the space, and of the supernet, that the winner is from.
     """
 
     architecture: Architecture
@@ -43,6 +44,8 @@ class Found(NamedTuple):
     evolution: Evolution | None = None
     backtracks: int | None = None
     others: dict[int, Architecture] = {}
+    supernets: Sequence[Trained] = ()
+    searched: int = 0
 
 
 def run(
@@ -73,10 +76,12 @@ def run(
 
 def final_models(task: Task, session: Session, found: Found) -> Tested:
     """Trains what was found, and the hand-made model, alone; tests all of them together."""
-    models = {'winner': fit_alone(task, session, 'retrain', found.architecture)}
+    of = dict(enumerate(found.supernets)).get
+    last = of(found.searched)
+    models = {'winner': fit_alone(task, session, 'retrain', found.architecture, last)}
     for t, arch in found.others.items():
-        models[f'space {t}'] = fit_alone(task, session, f'retrain_{t}', arch)
-    models['baseline'] = fit_alone(task, session, 'baseline', task.baseline)
+        models[f'space {t}'] = fit_alone(task, session, f'retrain_{t}', arch, of(t))
+    models['baseline'] = fit_alone(task, session, 'baseline', task.baseline, last)
     return test_models(task, session, models)  # the only read of the test split
 
 
@@ -187,7 +192,9 @@ def evolved(
         front_of_space(task, session, spaces[last], supernets[last], settings)
     best, goes_back = evolution.best, backtracks > 0 or task.config.search.kind == 's3'
     counted = backtracks if goes_back else None
-    return Found(best.architecture, best.choices, trajectory, evolution, counted, others)
+    return Found(
+        best.architecture, best.choices, trajectory, evolution, counted, others, supernets, last
+    )
 
 
 def largest_that_fits(task: Task, session: Session, first: Visited) -> Found:

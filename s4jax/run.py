@@ -18,6 +18,7 @@ from s4jax.errors import UsageError
 from s4jax.identity import kept
 from s4jax.models import COSTS, FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
+from s4jax.models.weights import start
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import check_folder, read_json, remove_unfinished, write_json
 from s4jax.runtime.lock import LOCK, held
@@ -156,6 +157,9 @@ def prepare(
     data = datasets.load(config.data, config.seed, lambda: signals.received is not None)
     task = Task(config, family, inputs, data, space, Budget.create(config.budget))
     check_data(task)
+    if config.supernet.weights:
+        widest = task.architecture(space.largest())
+        start.published(config.family, config.supernet.weights, widest)
     if config.search.source:
         recorded.check(config, identity(task))
     progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
@@ -225,6 +229,8 @@ def identity(task: Task) -> dict[str, Any]:
     digests = {'data digest': task.data.digest}
     if task.inputs.facts:
         digests['encoder digest'] = task.inputs.facts['digest']
+    if task.config.supernet.weights:
+        digests['weights digest'] = start.read(task.config.supernet.weights)[1]
     if task.config.search.source:
         digests['source digest'] = recorded.read(task.config.search.source).digest
     return digests | kept(task.config)

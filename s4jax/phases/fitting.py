@@ -10,6 +10,7 @@ import numpy as np
 
 from s4jax import data as datasets
 from s4jax import elastic
+from s4jax.models.weights import start
 from s4jax.run import Task, identity
 from s4jax.runtime import seeds
 from s4jax.runtime.checkpoints import tree_digest
@@ -42,6 +43,7 @@ def supernet_training(
 ) -> Training:
     """The training of a space's supernet; nothing is computed."""
     recipe, widest = task.config.supernet, task.architecture(space.largest())
+    parent = parent if recipe.start == 'inherit' else None
     execution = sampling.execution(
         recipe, len(task.data.train), task.family.params(widest), recipe.execution
     )
@@ -55,18 +57,27 @@ def supernet_training(
         task.data.train,
         sizes=lambda attempt, i: make(sampled(attempt, i)),
         describe=lambda attempt, i: f'architecture {sampled(attempt, i)}',
-        parent=parent if recipe.start == 'inherit' else None,
+        parent=parent,
+        weights=recipe.weights if parent is None else None,
         drawn=lambda i: task.architecture(sampled(0, i)),
         space=space,
     )
 
 
-def fit_alone(task: Task, session: Session, name: str, arch: Architecture) -> Trained:
-    """Trains one architecture from scratch on the train and search splits together."""
-    return fit_model(task, session, alone_training(task, name, arch))
+def fit_alone(
+    task: Task, session: Session, name: str, arch: Architecture, supernet: Trained | None = None
+) -> Trained:
+    """Trains one architecture on the train and search splits together.
+
+    It starts from the weights that it shares with the supernet, where the config asks for it.
+    """
+    parent = supernet if task.config.retrain.start == 'supernet' else None
+    return fit_model(task, session, alone_training(task, name, arch, parent))
 
 
-def alone_training(task: Task, name: str, arch: Architecture) -> Training:
+def alone_training(
+    task: Task, name: str, arch: Architecture, parent: Trained | None = None
+) -> Training:
     """The training of one architecture; nothing is computed."""
     sizes = elastic.fixed(task.family.sizes_of(arch))
     return Training(
@@ -78,6 +89,7 @@ def alone_training(task: Task, name: str, arch: Architecture) -> Training:
         sizes=lambda *_: sizes,
         describe=lambda *_: f'architecture {arch}',
         drawn=lambda _: arch,
+        parent=parent,
     )
 
 
@@ -149,6 +161,9 @@ def steps_of(
     if training.parent:
         inherited = jax.device_get(training.parent.load())
         state |= {part: elastic.inherit(inherited[part], state[part]) for part in inherited}
+    if training.weights:
+        family = task.config.family
+        state |= start.starting(family, training.weights, training.arch, state)
     encode = functools.partial(task.inputs.train, training.arch)
     key = seeds.key(task.seed, name)
     frozen = task.inputs.variables

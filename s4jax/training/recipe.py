@@ -142,6 +142,23 @@ class SupernetSettings(Recipe):
         'scratch', description='a moved supernet starts anew, or from the weights that it shares'
     )
 
+    weights: str | None = Field(
+        None,
+        description='a file of published weights (safetensors or PyTorch) that supernets start '
+        'from, of which every subnet uses the prefix; a moved supernet that inherits starts from '
+        'the one before',
+    )
+
     @property
     def section(self) -> str:
         return 'config.supernet'
+
+
+class RetrainSettings(Recipe):
+    """The recipe of the winner and of the hand-made model, and where their weights start."""
+
+    start: Literal['scratch', 'supernet'] = Field(
+        'scratch',
+        description='the final models start anew, or from the weights that they share with the '
+        'supernet of the space that was searched',
+    )

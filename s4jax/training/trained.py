@@ -48,7 +48,8 @@ class Training:
 
     `execution` is 'masked', 'sliced' or 'fixed'; `split` holds the images; `sizes(attempt, i)` and
     `describe(attempt, i)` are as in `training.fit.Steps`; `parent` is the supernet that the weights
-    are inherited from. `drawn(i)` is the architecture of step i, and `space` that of a supernet.
+    are inherited from, or `weights` a file of published ones. `drawn(i)` is the architecture of
+    step i, and `space` that of a supernet.
     """
 
     name: str
@@ -60,4 +61,5 @@ class Training:
     describe: Callable[[int, int], str]
     drawn: Callable[[int], Architecture]
     parent: Trained | None = None
+    weights: str | None = None
     space: SearchSpace | None = None

@@ -76,7 +76,7 @@ def _torch(path: pathlib.Path, advice: str, trust: bool) -> Mapping[str, Any]:
             f'{path} holds more than tensors, or is damaged; reading it could run code of its own: '
             f'{advice}'
         ) from None
-    return state.get('state_dict', state)
+    return state.get('state_dict', state.get('model', state))  # AutoFormer's, Microsoft's files
 
 
 def is_torchscript(path: pathlib.Path) -> bool:

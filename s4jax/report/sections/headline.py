@@ -1,5 +1,6 @@
 """The top of the page: the winner beside the hand-made model, and whether they differ."""
 
+import pathlib
 from typing import Any
 
 from s4jax.report import drawing, plots
@@ -17,10 +18,14 @@ SPLITS = (
     ('test', 'to test'),
 )
 ORIGINS = {
-    'Winner': 'found by the search, then trained from scratch',
+    'Winner': 'found by the search, then trained {start}',
     'Hand-made': 'sizes chosen by a person (config.baseline), trained in the same way',
     'Derived': "the family's stock shape, scaled evenly to the largest that fits the budget (no "
     'config.baseline, or one over the budget), trained in the same way',
+}
+STARTS = {
+    'scratch': 'from scratch',
+    'supernet': 'further from the weights that it shares with the supernet',
 }
 
 
@@ -31,8 +36,11 @@ def headline(run: Run) -> Html:
         text = f'This run is not finished. Phases done: {done}.'
         return join([*top, tag('p', text, class_='verdict')])
     result = run.result
+    started = STARTS[(run.config.get('retrain') or {}).get('start', 'scratch')]
     cards = [
-        card('Winner', 'winner', result.winner, run.budget, ORIGINS['Winner']),
+        card(
+            'Winner', 'winner', result.winner, run.budget, ORIGINS['Winner'].format(start=started)
+        ),
         card(
             'Hand-made',
             'baseline',
@@ -67,6 +75,9 @@ def facts(run: Run) -> str:
     images = f'; images: {", ".join(counts)}' if counts else ''
     source = (run.config.get('search') or {}).get('source')
     again = ' The spaces and supernets are those of an earlier run.' if source else ''
+    weights = (run.config.get('supernet') or {}).get('weights')
+    if weights:
+        again += f' The supernets start from the published weights of {pathlib.Path(weights).name}.'
     return (
         f'Budget: {run.budget}. {run.data["name"]} has {run.data["classes"]} classes{images}. '
         f'Seed {run.config["seed"]}.{again}'
