@@ -87,9 +87,7 @@ class Programs:
 
     def lower(self, program: str, choices: dict) -> Any:
         """The lowered program that trains or scores `choices`."""
-        arch = self.case.architecture(
-            choices if program == 'fixed' else self.case.space.largest()
-        )
+        arch = self.case.architecture(choices if program == 'fixed' else self.case.space.largest())
         model = self.case.family.Model(arch, self.case.dtype, drop_path=0.2)
         tx = self._recipe.optimizer(50_000, self.case.family.decays)
         create = state_program(model, self.inputs.example(arch), tx)
@@ -190,6 +188,9 @@ def figures(compiled: Any, chip: str) -> dict[str, Any]:
     parts: dict[str, float] = collections.Counter()
     for _, line in program.operations():
         parts[part(line)] += line.cycles / clock * 1e3
+    exchanged: dict[str, float] = collections.Counter()
+    for line in program.exchanges():
+        exchanged[line.name.removesuffix('-start')] += line.bytes / 1e6
     return {
         'milliseconds': round(program.cycles() / clock * 1e3, 2),
         'at peak': round(program.flops() / peak * 1e3, 2),
@@ -197,7 +198,7 @@ def figures(compiled: Any, chip: str) -> dict[str, Any]:
         'kernels': program.kernels(),
         'temporary GB': round(memory.temp_size_in_bytes / 1e9, 2),
         'code MB': round(memory.generated_code_size_in_bytes / 1e6, 1),
-        'exchanged': program.collectives(),
+        'exchanged MB': dict(exchanged),
     }
 
 

@@ -1,4 +1,4 @@
-"""What a compiled program costs, read from its text: FLOPs, XLA's own cycles, bytes between devices.
+"""What a compiled program costs, read from its text: FLOPs, cycles, bytes between devices.
 
 Only TPU programs carry cycles. Loops count by their trips, a switch as the mean of its branches but
 branch 0, which leaves a block out.
@@ -73,9 +73,7 @@ class Program:
             for called, often in self._called(operation, attributes, inside):
                 yield from self.operations(called, times * often, inside)
 
-    def _called(
-        self, operation: str, attributes: str, inside: bool
-    ) -> Iterator[tuple[str, float]]:
+    def _called(self, operation: str, attributes: str, inside: bool) -> Iterator[tuple[str, float]]:
         """(computation, how often) of what an operation runs."""
         name = lambda key: re.search(key + r'=%?([\w.\-]+)', attributes)
         if operation == 'while':
@@ -123,15 +121,13 @@ class Program:
                 found[line.label.rpartition('/')[2]] += line.times
         return dict(found)
 
-    def collectives(self) -> dict[str, tuple[float, float]]:
-        """{kind of exchange between devices: (how many, bytes)}."""
-        found: dict[str, list[float]] = collections.defaultdict(lambda: [0.0, 0.0])
-        for _, line in self.operations():
-            kind = line.name.removesuffix('-start')
-            if kind in COLLECTIVES:
-                found[kind][0] += line.times
-                found[kind][1] += line.bytes
-        return {kind: (count, size) for kind, (count, size) in found.items()}
+    def exchanges(self) -> list[Operation]:
+        """What travels between the devices."""
+        return [
+            line
+            for _, line in self.operations()
+            if line.name.removesuffix('-start') in COLLECTIVES
+        ]
 
 
 def _parts(text: str) -> tuple[str, str, str, str]:
@@ -162,11 +158,10 @@ def _convolution_flops(
     fields = dict(field.split('=') for field in window.group(1).split()) if window else {}
     total = 2.0 * math.prod(result) * right[labels[1].index('i')]
     for axis, digit in enumerate(sorted(c for c in labels[2] if c.isdigit())):
-        value = lambda key, default, axis=axis: fields.get(key, '').split('x')[axis] or default
-        of = lambda key, default: value(key, default) if key in fields else default
-        size, stride = int(of('size', 1)), int(of('stride', 1))
-        spread, step = int(of('lhs_dilate', 1)), int(of('rhs_dilate', 1))
-        low = int(str(of('pad', '0_0')).split('_')[0])
+        here = {name: text.split('x')[axis] for name, text in fields.items()}
+        size, stride = int(here.get('size', 1)), int(here.get('stride', 1))
+        spread, step = int(here.get('lhs_dilate', 1)), int(here.get('rhs_dilate', 1))
+        low = int(here.get('pad', '0_0').split('_')[0])
         length, out = left[labels[0].index(digit)], result[labels[2].index(digit)]
         places = (y * stride + x * step - low for y in range(out) for x in range(size))
         total *= sum(p >= 0 and p % spread == 0 and p // spread < length for p in places) / out
