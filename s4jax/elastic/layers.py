@@ -7,6 +7,7 @@ axis whole.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -43,6 +44,20 @@ def weight(array: jax.Array, *sizes: Size | None) -> jax.Array:
     return prefix(array, *(size if isinstance(size, int) else None for size in sizes))
 
 
+def parameter(module: nn.Module, name: str, init: Callable[..., Any], *arguments: Any) -> Any:
+    """A parameter of a module, at first `init(key, *arguments)`.
+
+    `init` runs only where there is no parameter yet. `module.param` traces it at every call, to
+    compare shapes; here they are compared with `arguments` where these are one shape.
+    """
+    if not module.has_variable('params', name):
+        return module.param(name, init, *arguments)
+    found: Any = module.get_variable('params', name)
+    if len(arguments) == 1 and found.shape != arguments[0]:
+        raise ValueError(f'parameter {name} has the shape {found.shape}, not {arguments[0]}')
+    return found
+
+
 class Linear(nn.Module):
     """A dense layer from the trailing axes `inputs` to the axes `outputs`, as one 2-D matmul.
 
@@ -59,12 +74,12 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array, *sizes: Size | None) -> jax.Array:
         """x (…, *inputs) -> (…, *outputs); `sizes` are those of the outputs."""
         axes = len(self.inputs)
-        kernel = self.param('kernel', self.kernel_init, self.inputs + self.outputs)
+        kernel = parameter(self, 'kernel', self.kernel_init, self.inputs + self.outputs)
         kernel = weight(kernel, *x.shape[-axes:], *sizes)
         rows = x.reshape(-1, math.prod(x.shape[-axes:])).astype(self.dtype)
         y = rows @ kernel.reshape(rows.shape[1], -1).astype(self.dtype)
         if self.use_bias:
-            bias = weight(self.param('bias', nn.initializers.zeros, self.outputs), *sizes)
+            bias = weight(parameter(self, 'bias', nn.initializers.zeros, self.outputs), *sizes)
             y = y + bias.reshape(-1).astype(self.dtype)
         return prefix(y.reshape(*x.shape[:-axes], *kernel.shape[axes:]), *sizes)
 
@@ -79,8 +94,8 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, size: Size) -> jax.Array:
         """x (…, *features) -> the same shape; `size` is that of the last axis."""
-        scale = weight(self.param('scale', nn.initializers.ones, self.features), size)
-        bias = weight(self.param('bias', nn.initializers.zeros, self.features), size)
+        scale = weight(parameter(self, 'scale', nn.initializers.ones, self.features), size)
+        bias = weight(parameter(self, 'bias', nn.initializers.zeros, self.features), size)
         axes, count = tuple(range(-len(self.features), 0)), math.prod(self.features[:-1]) * size
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         centred = prefix(x - jnp.sum(x, axes, keepdims=True) / count, size)
@@ -102,8 +117,8 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array, outputs: Size) -> jax.Array:
         """x (batch, height, width, inputs) -> (batch, height / stride, width / stride, outputs)."""
         shape = (self.size, self.size, self.inputs, self.outputs)
-        kernel = self.param('kernel', fan_out(self.size**2 * self.outputs), shape)
-        bias = weight(self.param('bias', nn.initializers.zeros, (self.outputs,)), outputs)
+        kernel = parameter(self, 'kernel', fan_out(self.size**2 * self.outputs), shape)
+        bias = weight(parameter(self, 'bias', nn.initializers.zeros, (self.outputs,)), outputs)
         bias = bias.astype(self.dtype)
         y = lax.conv_general_dilated(
             x.astype(self.dtype),
@@ -129,9 +144,9 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x: jax.Array, *sizes: Size | None) -> jax.Array:
         """x (batch, height, width, *channels) -> the same shape; `sizes` are of the channels."""
         channels = x.shape[3:]
-        kernel = self.param('kernel', fan_out(9), (3, 3, *self.channels))
+        kernel = parameter(self, 'kernel', fan_out(9), (3, 3, *self.channels))
         kernel = weight(kernel, *channels).astype(self.dtype)
-        bias = weight(self.param('bias', nn.initializers.zeros, self.channels), *channels)
+        bias = weight(parameter(self, 'bias', nn.initializers.zeros, self.channels), *channels)
         bias = bias.astype(self.dtype)
         height, width = x.shape[1:3]
         border = ((0, 0), (1, 1), (1, 1)) + ((0, 0),) * len(self.channels)

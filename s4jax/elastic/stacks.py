@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from s4jax.elastic.layers import parameter
 from s4jax.elastic.sizes import Choice, PerBlock, Size
 from s4jax.elastic.switching import switch
 
@@ -93,7 +94,7 @@ def blocks(
     def block(i: int, parameters: Any, x: jax.Array, keep: Any, *here: Size) -> Any:
         return made[i].apply({'params': parameters}, x, keep, *(size for _, size in shared), *here)
 
-    parameters = module.param('blocks', init_blocks, init, len(made), uniform)
+    parameters = parameter(module, 'blocks', init_blocks, init, len(made), uniform)
     return run_blocks(block, parameters, x, depth, keep, *(sizes for _, sizes in own))
 
 

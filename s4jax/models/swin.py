@@ -167,7 +167,7 @@ class WindowAttention(nn.Module):
         )
         q, k, v = jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0)
         normal = nn.initializers.truncated_normal(0.02)
-        table = self.param('positions', normal, ((2 * window - 1) ** 2, heads))
+        table = elastic.parameter(self, 'positions', normal, ((2 * window - 1) ** 2, heads))
         bias = table[windows.relative(window)].transpose(2, 0, 1)
         out = elastic.attend(q, k, v, head_dim, bias if mask is None else bias + mask)
         out = checkpoint_name(out, elastic.SAVED)

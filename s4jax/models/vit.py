@@ -132,7 +132,7 @@ class RelativeAttention(nn.Module):
     def _table(self, name: str) -> jax.Array:
         """(2, rows, head width): the tables by vertical and by horizontal distance."""
         shape = (2, TABLE_ROWS, self.arch.head_dim)
-        table = self.param(name, nn.initializers.truncated_normal(0.02), shape)
+        table = elastic.parameter(self, name, nn.initializers.truncated_normal(0.02), shape)
         return table.astype(self.dtype)
 
 
@@ -263,9 +263,9 @@ class Model(nn.Module):
         width, patch = arch.embed_dim, arch.patch
         x = elastic.patches(images, patch)
         x = Linear((patch, patch, arch.channels), (width,), self.dtype, name='patch')(x, embed_dim)
-        token = elastic.weight(self.param('class_token', normal, (width,)), embed_dim)
+        token = elastic.weight(elastic.parameter(self, 'class_token', normal, (width,)), embed_dim)
         token = token.astype(self.dtype)
-        positions = self.param('positions', normal, (arch.tokens, width))
+        positions = elastic.parameter(self, 'positions', normal, (arch.tokens, width))
         positions = elastic.weight(positions, embed_dim)
         x = x.reshape(x.shape[0], arch.grid**2, -1)
         x = jnp.concatenate([jnp.broadcast_to(token, (x.shape[0], 1, token.shape[0])), x], 1)

@@ -4,6 +4,7 @@ The same code runs on 1 device, on 8 GPUs and on a TPU pod.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -70,6 +71,19 @@ def constrain(mesh: jax.sharding.Mesh, tree: Any, how: Sharding) -> Any:
     return jax.tree.map(
         lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding_of(mesh, leaf.shape, how)),
         tree,
+    )
+
+
+def summed(mesh: jax.sharding.Mesh, count: Callable[..., Any]) -> Callable[..., Any]:
+    """`count(variables, sizes, batch)`, computed by every device for its own rows of the batch and
+    added up. Variables and sizes are on every device."""
+    everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
+    return jax.shard_map(
+        lambda *arguments: jax.lax.psum(count(*arguments), AXIS),
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, rows),
+        out_specs=everywhere,
+        check_vma=False,
     )
 
 

@@ -45,6 +45,7 @@ class SearchSettings(Section):
     )
     source: str | None = pydantic.Field(
         None,
+        min_length=1,
         description='the folder of a finished run whose supernets are searched again: none is '
         'trained; --from sets it',
     )

@@ -61,7 +61,8 @@ def make_counter(
     true classes, each in whole units of 1 / NAT, and of an image at least LOWEST nats.
     `inputs(batch)` gives the model's inputs; `batch` holds labels (B,) and `real` (B,), False for
     the padding of the last batch. With `many`, `sizes` has a leading axis of architectures that
-    run at once, masked, over shared weights (`vmap`); the counts have it too.
+    run at once, masked, over shared weights (`vmap`); the counts have it too. Every device counts
+    its own rows: left to XLA, a convolution under `vmap` would gather the batch.
     """
 
     def count(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
@@ -74,7 +75,7 @@ def make_counter(
         return jnp.sum(both * batch['real'][:, None], 0, dtype=jnp.int32)
 
     counted = jax.vmap(count, (None, 0, None)) if many else count
-    return jax.jit(counted, out_shardings=meshes.replicated(mesh))
+    return jax.jit(meshes.summed(mesh, counted), out_shardings=meshes.replicated(mesh))
 
 
 def make_judge(

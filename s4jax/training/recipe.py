@@ -141,9 +141,9 @@ class SupernetSettings(Recipe):
     start: Literal['scratch', 'inherit'] = Field(
         'scratch', description='a moved supernet starts anew, or from the weights that it shares'
     )
-
     weights: str | None = Field(
         None,
+        min_length=1,
         description='a file of published weights (safetensors or PyTorch) that supernets start '
         'from, of which every subnet uses the prefix; a moved supernet that inherits starts from '
         'the one before',

@@ -35,12 +35,11 @@ class Compiled:
         return self.function.lower(state, self.constants, sizes, batch).compile()
 
 
-def initial_state(
-    model: nn.Module, inputs: Any, tx: optax.GradientTransformation, key: jax.Array
-) -> State:
-    """{params, batch_stats, opt_state, attempt, step} for a model of `inputs` (one example).
+def state_program(model: nn.Module, inputs: Any, tx: optax.GradientTransformation) -> Any:
+    """The compiled `create(key) -> state` of a model of `inputs` (one example).
 
-    `attempt` counts the roll-backs after a non-finite loss.
+    The state is {params, batch_stats, opt_state, attempt, step}; `attempt` counts the roll-backs
+    after a non-finite loss.
     """
 
     def create(key: jax.Array) -> State:
@@ -55,7 +54,14 @@ def initial_state(
         }
 
     # it runs once: compiling the random draws with care would take five times as long as it saves
-    return jax.jit(create, compiler_options={'xla_backend_optimization_level': 0})(key)
+    return jax.jit(create, compiler_options={'xla_backend_optimization_level': 0})
+
+
+def initial_state(
+    model: nn.Module, inputs: Any, tx: optax.GradientTransformation, key: jax.Array
+) -> State:
+    """The state with which the training of a model of `inputs` (one example) begins."""
+    return state_program(model, inputs, tx)(key)
 
 
 def normalises_batches(model: nn.Module, inputs: Any) -> bool:

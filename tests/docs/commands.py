@@ -54,6 +54,8 @@ def _module(name: str, arguments: list[str]) -> None:
     """`python -m NAME`: the config is read with its overrides; of others each flag is known."""
     if name == 's4jax.main':
         options, overrides = main.parse(arguments)
+        if options.source:  # the run is not here: the demo's config stands for it
+            options.source, options.config = None, 'configs/digits.py'
         if not options.help:
             values = main.load(options, overrides)
             assert preset.wanted(values) or config.read(values)

@@ -234,10 +234,10 @@ class Model(nn.Module):
             return self._block(i).init(key, carry, given, *widest)['params']
 
         uniform = len(set(zip(arch.num_heads, arch.hidden))) == 1
-        blocks = self.param('blocks', elastic.init_blocks, init, arch.depth, uniform)
+        blocks = elastic.parameter(self, 'blocks', elastic.init_blocks, init, arch.depth, uniform)
         gates = jnp.zeros(0)
         if arch.depth > 1:  # Orbax cannot save an empty array
-            gates = self.param('gates', nn.initializers.zeros, (arch.depth - 1,))
+            gates = elastic.parameter(self, 'gates', nn.initializers.zeros, (arch.depth - 1,))
         # The first gate is shut: s_1 = p_1.
         opened = jax.nn.sigmoid(gates / TEMPERATURE)
         return blocks, jnp.concatenate([jnp.zeros(1, gates.dtype), opened])

@@ -129,7 +129,7 @@ def stacked(module: nn.Module, block: Block, depth: int, x: jax.Array) -> Any:
     def init(_: int, key: jax.Array) -> Any:
         return block.init(key, x[:1])['params']
 
-    return module.param('blocks', elastic.init_blocks, init, depth, True)
+    return elastic.parameter(module, 'blocks', elastic.init_blocks, init, depth, True)
 
 
 def run(block: Block, parameters: Any, x: jax.Array, last: int) -> tuple[jax.Array, jax.Array]:
@@ -181,9 +181,11 @@ class Tower(nn.Module):
         inputs = (patch, patch, arch.channels)
         x = Linear(inputs, (width,), self.dtype, use_bias=False, name='patch')(x, None)
         x = x.reshape(x.shape[0], grid * grid, width)
-        token = self.param('class_token', normal, (width,)).astype(self.dtype)
+        token = elastic.parameter(self, 'class_token', normal, (width,)).astype(self.dtype)
         x = jnp.concatenate([jnp.broadcast_to(token, (x.shape[0], 1, width)), x], 1)
-        return x + self.param('positions', normal, (arch.tokens, width)).astype(self.dtype)
+        return x + elastic.parameter(self, 'positions', normal, (arch.tokens, width)).astype(
+            self.dtype
+        )
 
 
 class TextTower(nn.Module):
@@ -203,8 +205,8 @@ class TextTower(nn.Module):
         tokens (texts, length) int32; ends (texts,) int32, the place of each text's last token.
         """
         width, normal = self.width, nn.initializers.normal(0.02)
-        x = self.param('embedding', normal, (self.vocabulary, width))[tokens]
-        x = x + self.param('positions', normal, (self.length, width))
+        x = elastic.parameter(self, 'embedding', normal, (self.vocabulary, width))[tokens]
+        x = x + elastic.parameter(self, 'positions', normal, (self.length, width))
         earlier = np.tri(self.length, dtype=bool)
         bias = np.where(earlier, 0, np.float32(-np.inf))
         block = Block(width, self.heads, self.hidden, jnp.float32, bias, parent=None)
