@@ -32,6 +32,7 @@ commands:
   python -m s4jax.predict   classes of images by the winner of a finished run
   python -m s4jax.export    the winner for other programs: ONNX, StableHLO, PyTorch, safetensors
   python -m s4jax.compare   search methods, seed by seed
+  python -m s4jax.truth     a run's supernet against architectures trained alone
 """
 
 

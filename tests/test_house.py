@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 's4jax'
 # a module may import those of the lines below its own
 STOREYS = [
-    ['main', 'plan', 'count', 'predict', 'compare', 'export'],
+    ['main', 'plan', 'count', 'predict', 'compare', 'truth', 'export'],
     ['exporting'],
     ['planning'],
     ['pipeline', 'predictor'],

@@ -16,8 +16,13 @@ from s4jax.training import evaluate
 from s4jax.training.trained import Trained
 
 
-def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
-    """The supernet's `score(architectures) -> accuracies` on the search split."""
+def subnet_score(
+    task: Task, session: Session, supernet: Trained, kind: evaluate.Kind | None = None
+) -> Score:
+    """The supernet's `score(architectures) -> values` on the search split.
+
+    Without a `kind` of value it is that of the config.
+    """
     widest = task.family.sizes_of(supernet.arch)
     subnets = evaluate.Subnets(
         supernet.digest,
@@ -27,7 +32,7 @@ def subnet_score(task: Task, session: Session, supernet: Trained) -> Score:
     )
     batches = functools.partial(task.search_batches, supernet.arch, session)
     images, chunk = len(task.data.search), task.config.evaluate.architectures
-    kind = task.config.evaluate.score
+    kind = kind or task.config.evaluate.score
     smaller = functools.partial(task.config.evaluate.smaller, many=True)
     score = evaluate.make_score(subnets, batches, images, chunk, session, kind)
     return device_memory(smaller)(score)

@@ -33,7 +33,7 @@ class Candidate:
         return cls(tuple(row['gamma']), row['costs'], row['cosine'], row['rejected'])
 
 
-def cosine(gamma: Gamma, z: Sequence[float]) -> float:
+def cosine(gamma: Gamma | np.ndarray, z: Sequence[float] | np.ndarray) -> float:
     """cos(gamma, z) of Eq. 6; 0 where z is 0."""
     scale = np.linalg.norm(gamma) * np.linalg.norm(z)
     return float(np.dot(gamma, z) / scale) if scale else 0.0

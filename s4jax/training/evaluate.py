@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from s4jax.search.space import Architecture
 from s4jax.settings import Int, Section
 
 Count = Callable[..., jax.Array]
+Kind = Literal['accuracy', 'likelihood']  # what a subnet is judged by
+KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 WRONG, RIGHT, PADDING = 0, 1, 2  # what a model makes of an image
 NAT, LOWEST = 256, -16  # units of a log-likelihood, and its lower bound in nats
 
@@ -33,7 +36,7 @@ class EvaluateSettings(Section):
     architectures: Int = Field(
         4, ge=1, le=10_000, description='subnets scored at once, in one program'
     )
-    score: Literal['accuracy', 'likelihood'] = Field(
+    score: Kind = Field(
         'accuracy',
         description='what a subnet is judged by: its share of correct images, or the geometric '
         'mean of the probabilities that it gives to the true classes',
@@ -120,6 +123,14 @@ def correct(count: Callable[[Any], Any], batches: Iterable[Any], signals: Signal
     return total
 
 
+def value(correct: int, units: int, images: int, kind: Kind) -> float:
+    """The accuracy of `images` images, or the geometric mean of their true classes' probabilities.
+
+    `units` is the sum of their log-likelihoods in 1 / NAT.
+    """
+    return correct / images if kind == 'accuracy' else math.exp(units / NAT / images)
+
+
 @dataclasses.dataclass(frozen=True)
 class Subnets:
     """A trained supernet as `make_score` needs it.
@@ -140,7 +151,7 @@ def make_score(
     images: int,
     chunk: int,
     session: Session,
-    kind: Literal['accuracy', 'likelihood'] = 'accuracy',
+    kind: Kind = 'accuracy',
 ) -> Score:
     """`score(architectures) -> values` (0…1) of subnets on the `images` images of `batches()`.
 
@@ -155,9 +166,6 @@ def make_score(
         (row['supernet'], json.dumps(row['architecture'])): (row['correct'], row['units'])
         for row in journal.rows
     }
-
-    def value(correct: int, units: int) -> float:
-        return correct / images if kind == 'accuracy' else math.exp(units / NAT / images)
 
     load = functools.cache(lambda: (subnets.load(), batches()))
 
@@ -194,6 +202,6 @@ def make_score(
             )
             scored += len(part)
             session.progress.advance(scored * images)
-        return np.array([value(*known[keys[arch]]) for arch in architectures])
+        return np.array([value(*known[keys[arch]], images, kind) for arch in architectures])
 
     return score

@@ -34,6 +34,11 @@ class Compiled:
         """The program for these arguments: it says what memory it needs."""
         return self.function.lower(state, self.constants, sizes, batch).compile()
 
+    def with_key(self, key: jax.Array) -> 'Compiled':
+        """The same program for a training of another seed."""
+        words = np.asarray(jax.random.key_data(key))
+        return dataclasses.replace(self, constants=(words, *self.constants[1:]))
+
 
 def state_program(model: nn.Module, inputs: Any, tx: optax.GradientTransformation) -> Any:
     """The compiled `create(key) -> state` of a model of `inputs` (one example).

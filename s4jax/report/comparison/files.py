@@ -20,7 +20,7 @@ def write(comparison: Comparison, folder: pathlib.Path, command: str) -> str:
     text = markdown(tables, command)
     write_text(folder / 'comparison.md', text)
     write_text(folder / 'comparison.csv', runs_csv(comparison))
-    write_text(folder / 'comparison.html', page(tables, command))
+    write_text(folder / 'comparison.html', page('Search methods compared', tables, command))
     return text
 
 
@@ -56,10 +56,10 @@ def runs_csv(comparison: Comparison) -> str:
     return file.getvalue()
 
 
-def page(tables: Sequence[Table], command: str) -> str:
+def page(title: str, tables: Sequence[Table], command: str) -> str:
     css = importlib.resources.files('s4jax.report').joinpath('style.css').read_text()
-    head = join([META, tag('title', 'Search methods compared'), tag('style', Html(css))])
+    head = join([META, tag('title', title), tag('style', Html(css))])
     parts = [section(t.title, tag('p', t.text), html_table(t.head, t.rows)) for t in tables]
-    top = (tag('h1', 'Search methods compared'), tag('pre', command))
+    top = (tag('h1', title), tag('pre', command))
     body = tag('body', tag('main', *top, *parts))
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n{body}\n</html>\n'
