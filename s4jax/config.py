@@ -15,9 +15,11 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from s4jax import settings
+from s4jax.costs import CostSettings
 from s4jax.data import DataSettings
 from s4jax.data.augment import AugmentSettings, PreprocessSettings
 from s4jax.errors import UsageError
+from s4jax.latency import LatencySettings
 from s4jax.models import FAMILIES, inputs_of
 from s4jax.search.budget import BudgetSettings
 from s4jax.search.evolve import EvolveSettings
@@ -64,6 +66,10 @@ class Config(Section):
         'float32', description='what models compute in; weights are float32'
     )
     budget: BudgetSettings = Field(BudgetSettings(), description='upper limits on the costs')
+    latency: LatencySettings = Field(
+        LatencySettings(), description='what config.budget.latency_ms limits'
+    )
+    cost: CostSettings = Field(CostSettings(), description='a cost of your own')
     data: DataSettings = Field(description='the images')
     preprocess: PreprocessSettings = Field(description='how images become numbers')
     augment: AugmentSettings = Field(AugmentSettings(), description='of training images')
@@ -108,6 +114,7 @@ def read(values: Mapping[str, Any]) -> Config:
     _check_channels(config)
     _check_baseline(config)
     _check_start(config)
+    _check_own(config)
     check_quanta(config.s3, list(config.dimensions))
     return config
 
@@ -150,6 +157,15 @@ def _check_start(config: Config) -> None:
         raise UsageError(
             f"config.retrain.start='supernet', but search.method='{config.search.method}' trains "
             "no supernet: write 'scratch'"
+        )
+
+
+def _check_own(config: Config) -> None:
+    """Raises where a cost is limited that no function gives."""
+    if config.budget.own is not None and config.cost.file is None:
+        raise UsageError(
+            f'config.budget.own={config.budget.own:g} limits what a function of your own gives: '
+            'write its file as config.cost.file, or None'
         )
 
 

@@ -13,8 +13,9 @@ FREE = (
     ('encoder', 'weights'),
     ('encoder', 'trust'),
     ('encoder', 'cache'),
-    ('search', 'source'),  # its digest counts
-    ('supernet', 'weights'),  # so does that of the file
+    ('search', 'source'),  # its digest counts, as do those of these files
+    ('cost', 'file'),
+    ('supernet', 'weights'),
     # but for rounding, as with another number of devices: what a full memory asks to change
     *((name, key) for name in ('supernet', 'retrain') for key in ('microbatches', 'sharding')),
     ('evaluate', 'batch_size'),

@@ -15,6 +15,7 @@ from s4jax.phases.fitting import fit_alone, fit_supernet
 from s4jax.phases.searching import evolve_space, explore_space, front_of_space, s3_step
 from s4jax.phases.spending import spent
 from s4jax.phases.testing import Tested, test_models
+from s4jax.phases.timing import time_models
 from s4jax.report.result import Result
 from s4jax.run import Task, claim, prepare
 from s4jax.runtime.session import Session
@@ -82,6 +83,7 @@ def final_models(task: Task, session: Session, found: Found) -> Tested:
     for t, arch in found.others.items():
         models[f'space {t}'] = fit_alone(task, session, f'retrain_{t}', arch, of(t))
     models['baseline'] = fit_alone(task, session, 'baseline', task.baseline, last)
+    time_models(task, session, models)
     return test_models(task, session, models)  # the only read of the test split
 
 

@@ -16,7 +16,7 @@ from s4jax.search.explore import Visited
 from s4jax.training.trained import Record
 
 # what a new search of old supernets may change: what comes after them (sections of the config)
-LATER = frozenset('budget evolve evaluate retrain baseline hours'.split())
+LATER = frozenset('budget latency cost evolve evaluate retrain baseline hours'.split())
 # search.method shaped the spaces; these keys say what is asked of them
 ASKED = frozenset(('search.source', 'search.front', 'search.each_space'))
 REPLAYED = ('supernet_*', 'explore_*', 's3_*')  # phases that are taken as they are

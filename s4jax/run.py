@@ -10,13 +10,13 @@ from typing import Any
 
 import jax
 
+from s4jax import costs, recorded, report
 from s4jax import data as datasets
-from s4jax import recorded, report
 from s4jax.config import Config
 from s4jax.data import Split, augment
 from s4jax.errors import UsageError
 from s4jax.identity import kept
-from s4jax.models import COSTS, FAMILIES, inputs_of
+from s4jax.models import FAMILIES, inputs_of
 from s4jax.models.inputs import Batch, Images
 from s4jax.models.weights import start
 from s4jax.runtime import mesh as meshes
@@ -43,6 +43,7 @@ class Task:
     data: datasets.Data
     space: SearchSpace
     budget: Budget
+    costs: Mapping[str, costs.Cost]
 
     @property
     def seed(self) -> int:
@@ -54,8 +55,8 @@ class Task:
         return architecture(self.config, self.inputs, choices, classes, **inputs)
 
     def cost(self, arch: Architecture) -> dict[str, float]:
-        """{name: cost}: parameters and multiply-accumulates."""
-        return {name: getattr(self.family, name)(arch) for name in COSTS}
+        """{name: cost}: parameters, multiply-accumulates, and what the config asks for."""
+        return {name: function(arch) for name, function in self.costs.items()}
 
     def size(self, space: SearchSpace) -> dict[str, float]:
         """M(A) of Eq. 4: the costs of the space's largest architecture."""
@@ -155,14 +156,15 @@ def prepare(
     )
     check_architectures(config, inputs, space)
     data = datasets.load(config.data, config.seed, lambda: signals.received is not None)
-    task = Task(config, family, inputs, data, space, Budget.create(config.budget))
+    progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
+    known = costs.costs_of(config, family, inputs.example, workdir, progress.warn)
+    task = Task(config, family, inputs, data, space, Budget.create(config.budget), known)
     check_data(task)
     if config.supernet.weights:
         widest = task.architecture(space.largest())
         start.published(config.family, config.supernet.weights, widest)
     if config.search.source:
         recorded.check(config, identity(task))
-    progress = Progress(workdir, work(config, data), shown=meshes.is_first_host())
     renew = functools.partial(report.renew, workdir, progress.warn)
     return task, Session(workdir, mesh, signals, progress, renew, store)
 
@@ -231,6 +233,8 @@ def identity(task: Task) -> dict[str, Any]:
         digests['encoder digest'] = task.inputs.facts['digest']
     if task.config.supernet.weights:
         digests['weights digest'] = start.read(task.config.supernet.weights)[1]
+    if task.config.cost.file:
+        digests['cost digest'] = costs.digest(task.config.cost.file)
     if task.config.search.source:
         digests['source digest'] = recorded.read(task.config.search.source).digest
     return digests | kept(task.config)
@@ -291,4 +295,5 @@ def claim(
     row = {'config': config, 'data': task.data.facts | stored, 'identity': ours}
     write_json(path, row | ({'measured': measured} if measured else {}))
     write_json(workdir / 'splits.json', task.data.splits)
+    costs.keep(task.costs, workdir)
     return lock

@@ -13,6 +13,8 @@ A family is a module with
 - `Model(arch, dtype, drop_path)`: a Flax module, `model(inputs, sizes, key)`; a key means training;
 - `params(arch)` and `macs(arch)`: exact closed forms;
 - `decays(path)`: whether weight decay applies to a parameter;
+- `Block`, the Flax module of its blocks, which returns what can be its first argument; where the
+  blocks of a stage repeat after more than one, `PERIOD` is that number: see `latency`;
 - `Inputs`, where its models do not see the images themselves: see `models/inputs.py`.
 
 The costs of a family with a frozen encoder are those of what is searched, without the encoder.

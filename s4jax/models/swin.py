@@ -36,6 +36,7 @@ from s4jax.settings import Int
 SEARCHED = ('embed_dim', 'depth', 'mlp_ratio')
 USUAL = ((2, None), (2, None), (1, 'depth'), (2, None))  # the paper's stages
 EPSILON = 1e-5
+PERIOD = 2  # blocks after which a stage repeats: every second one is shifted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,8 @@ from s4jax.training.trained import Record, Trained, Training
 LOOKED_AT = 2000  # steps of a supernet whose architectures are priced afterwards, evenly spread
 # what changes no training but those that it names itself (sections of the config)
 NOT_TRAINING = frozenset(
-    'search s3 explore evolve evaluate budget baseline space supernet retrain hours'.split()
+    'search s3 explore evolve evaluate budget latency cost baseline space supernet retrain '
+    'hours'.split()
 )
 
 

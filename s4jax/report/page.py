@@ -17,6 +17,7 @@ from s4jax.report.sections.evolution import evolution
 from s4jax.report.sections.front import front
 from s4jax.report.sections.gradients import gradients
 from s4jax.report.sections.headline import headline
+from s4jax.report.sections.latency import latency
 from s4jax.report.sections.settings import settings
 from s4jax.report.sections.spaces import spaces
 from s4jax.report.sections.time import time
@@ -33,6 +34,7 @@ PARTS = (
     training,
     evolution,
     front,
+    latency,
     time,
     settings,
 )

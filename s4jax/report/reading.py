@@ -19,7 +19,7 @@ from s4jax.search.explore import Step, Visited
 from s4jax.search.front import Front
 from s4jax.search.space import Choices, Dimension, SearchSpace, parse_name
 
-LAST_PHASES = ('evolve', 'front', 'retrain', 'baseline', 'test')
+LAST_PHASES = ('evolve', 'front', 'retrain', 'baseline', 'latency', 'test')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +36,8 @@ class Run:
 
     `config` is the resolved config and `data` the facts of the data, both as JSON; `losses` has the
     curve of every phase that trains, and `finished` the names of the finished phases, both in the
-    order of the method. `scores` has those of each space whose supernet scored something.
+    order of the method. `scores` has those of each space whose supernet scored something;
+    `latency` is the outcome of the phase of that name (see `phases.timing.Timed`).
     """
 
     workdir: pathlib.Path
@@ -52,6 +53,7 @@ class Run:
     scores: tuple[Scores, ...]
     timing: Timing
     front: Front | None = None
+    latency: dict[str, Any] | None = None
 
     @property
     def spaces(self) -> tuple[SearchSpace, ...]:
@@ -121,6 +123,7 @@ def read(workdir: pathlib.Path) -> Run:
         scores=tuple(read_scores(workdir, known['data'].get('search', 0), evolution)),
         timing=read_timing(workdir / 'timing.jsonl'),
         front=read_front(phases / 'front.json', config['family']),
+        latency=read_json(phases / 'latency.json'),
     )
 
 

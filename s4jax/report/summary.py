@@ -6,7 +6,7 @@ from typing import Any
 
 from s4jax.report.result import Model, Reference, Result
 from s4jax.runtime.goodput import Goodput
-from s4jax.search.budget import readable
+from s4jax.search.budget import exact, readable
 from s4jax.search.explore import Visited
 from s4jax.search.space import parse_name
 
@@ -81,7 +81,7 @@ def models(result: Result) -> Rows:
         *result.spaces.items(),
         ('hand-made', result.baseline),
     ):
-        costs = ', '.join(f'{value:,.0f} {cost}' for cost, value in model.costs.items())
+        costs = ', '.join(f'{exact(value)} {cost}' for cost, value in model.costs.items())
         rows += [
             (name, f'test accuracy {tested(model)}, {costs}'),
             ('', f'    {sizes(model.architecture, searched)}'),

@@ -19,6 +19,11 @@ def readable(value: float) -> str:
     return f'{value:.4g}'
 
 
+def exact(value: float) -> str:
+    """A count with all its digits, 5,867,944; of what is measured four: 1.235."""
+    return f'{value:,.0f}' if value == int(value) else f'{value:,.4g}'
+
+
 class BudgetSettings(Section):
     """The limits on an architecture's costs; all that are given must hold."""
 
@@ -31,6 +36,20 @@ class BudgetSettings(Section):
         le=LARGEST,
         description='most multiply-accumulates of one image; None: no limit',
         examples=['5G'],
+    )
+    latency_ms: Float | None = pydantic.Field(
+        None,
+        gt=0,
+        le=1e6,
+        description='most milliseconds of a batch on this device, as the sum over its blocks (see '
+        'config.latency); None: no limit',
+        examples=[2.5],
+    )
+    own: Float | None = pydantic.Field(
+        None,
+        gt=0,
+        le=LARGEST,
+        description='most of what the function in config.cost.file gives; None: no limit',
     )
 
 

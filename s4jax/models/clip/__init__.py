@@ -3,6 +3,7 @@
 from s4jax.models.clip.decoder import (
     SEARCHED,
     Architecture,
+    Block,
     Model,
     architecture,
     decays,
@@ -17,6 +18,7 @@ from s4jax.models.clip.inputs import States as Inputs
 __all__ = [
     'SEARCHED',
     'Architecture',
+    'Block',
     'Inputs',
     'Model',
     'architecture',

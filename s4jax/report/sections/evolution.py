@@ -5,6 +5,7 @@ from s4jax.report.html import Html, figure, section, tag
 from s4jax.report.origin import origin
 from s4jax.report.reading import Run
 from s4jax.report.summary import sizes
+from s4jax.search.budget import exact
 from s4jax.search.evolve import Member
 
 TEXT = (
@@ -25,7 +26,7 @@ def evolution(run: Run) -> Html:
         sized = (cost, found, limit)
         titles = {'members': names, 'winner': [f'the winner, {title(best, run)}']}
         drawn = drawing.panel(plots.draw_population, *sized, width=4.3, height=3, titles=titles)
-        winner = f'the winner: {best.accuracy:.2%} with {best.costs[cost]:,.0f} {cost}'
+        winner = f'the winner: {best.accuracy:.2%} with {exact(best.costs[cost])} {cost}'
         panels.append(figure(f'Accuracy against {cost}', drawn, f'{count} architectures; {winner}'))
     text = (
         f'It scored {count:,} architectures and ended after {found.stopped}. The winner had '

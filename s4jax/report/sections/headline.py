@@ -9,7 +9,7 @@ from s4jax.report.reading import Run
 from s4jax.report.result import Model, Result
 from s4jax.report.statistics import newcombe, wilson
 from s4jax.report.summary import sizes
-from s4jax.search.budget import Budget, readable
+from s4jax.search.budget import Budget, exact, readable
 from s4jax.search.space import parse_name
 
 SPLITS = (
@@ -91,7 +91,7 @@ def card(name: str, class_: str, model: Model, budget: Budget, origin: str) -> H
     costs = [
         tag(
             'li',
-            tag('b', f'{value:,.0f}'),
+            tag('b', exact(value)),
             f' {drawing.UNITS.get(cost, cost)}',
             f' ({value / limits[cost]:.0%} of the budget)' if cost in limits else '',
         )
