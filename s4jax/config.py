@@ -15,13 +15,12 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from s4jax import settings
-from s4jax.costs import CostSettings
 from s4jax.data import DataSettings
 from s4jax.data.augment import AugmentSettings, PreprocessSettings
 from s4jax.errors import UsageError
 from s4jax.latency import LatencySettings
 from s4jax.models import FAMILIES, inputs_of
-from s4jax.search.budget import BudgetSettings
+from s4jax.search.budget import BudgetSettings, CostSettings
 from s4jax.search.evolve import EvolveSettings
 from s4jax.search.explore import ExploreSettings
 from s4jax.search.methods import SearchSettings

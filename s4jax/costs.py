@@ -5,36 +5,20 @@ import importlib.util
 import math
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field
-
+from s4jax.config import Config
 from s4jax.errors import UsageError
 from s4jax.latency import TABLE, Latency
 from s4jax.models import COSTS
 from s4jax.search.space import Architecture
-from s4jax.settings import Section
-
-if TYPE_CHECKING:
-    from s4jax.config import Config
 
 Cost = Callable[[Any], float]
 LATENCY, OWN = 'latency_ms', 'own'
 
 
-class CostSettings(Section):
-    """A cost of the user's own."""
-
-    file: str | None = Field(
-        None,
-        min_length=1,
-        description='a Python file with `cost(architecture) -> number`, which budget.own limits',
-        examples=['phone.py'],
-    )
-
-
 def costs_of(
-    config: 'Config',
+    config: Config,
     family: Any,
     example: Callable[[Any], Any],
     workdir: pathlib.Path,

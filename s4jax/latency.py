@@ -25,7 +25,7 @@ from s4jax.runtime.files import Lines
 from s4jax.settings import Int, Section
 
 TABLE = 'latency.jsonl'
-ONE, MORE = 1, 4  # blocks in the two programs whose difference is measured
+ONE, MORE = 1, 3  # blocks in the two programs whose difference is measured
 SAMPLES, LEAST = 15, 0.004  # of a measurement, and seconds that each takes at least
 REST = 'rest'
 

@@ -53,6 +53,17 @@ class BudgetSettings(Section):
     )
 
 
+class CostSettings(Section):
+    """A cost of the user's own."""
+
+    file: str | None = pydantic.Field(
+        None,
+        min_length=1,
+        description='a Python file with `cost(architecture) -> number`, which budget.own limits',
+        examples=['phone.py'],
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Budget:
     """(name, limit) pairs, e.g. (('params', 30e6), ('macs', 5e9)); all of them must hold."""
