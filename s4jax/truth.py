@@ -52,9 +52,8 @@ class TruthSettings(Section):
     )
 
 
-def read(arguments: Sequence[str] | None) -> tuple[TruthSettings, list[tuple[str, str]]]:
-    """The flags, and the overrides of config keys."""
-    parser = Parser(
+def parser() -> Parser:
+    result = Parser(
         prog='python -m s4jax.truth',
         description=__doc__,
         epilog=EPILOG,
@@ -62,11 +61,16 @@ def read(arguments: Sequence[str] | None) -> tuple[TruthSettings, list[tuple[str
     )
     for name, field in TruthSettings.model_fields.items():
         default = '' if field.is_required() else f' (default: {field.default})'
-        parser.add_argument(
+        result.add_argument(
             f'--{name}', required=field.is_required(), help=f'{field.description}{default}'
         )
+    return result
+
+
+def read(arguments: Sequence[str] | None) -> tuple[TruthSettings, list[tuple[str, str]]]:
+    """The flags, and the overrides of config keys."""
     flags, overrides = split_overrides(sys.argv[1:] if arguments is None else arguments)
-    given = vars(parser.parse_args(flags))
+    given = vars(parser().parse_args(flags))
     values = {name: value for name, value in given.items() if value is not None}
     return read_flags(TruthSettings, values), overrides
 
