@@ -9,10 +9,11 @@ def work(config: Config, data: datasets.Data) -> dict[str, float]:
     """The images of every phase, trained on or scored; an image counts for every subnet."""
 
     def training(recipe: Recipe, images: int) -> float:
-        return recipe.steps(images) * recipe.batch_size
+        return recipe.steps(images) * recipe.images_a_step
 
     search, retrain = len(data.search), training(config.retrain, len(data.everything))
-    pairs = 2 * config.explore.pairs * len(config.dimensions)
+    each = max(config.explore.pairs, config.explore.most_pairs or 0)
+    pairs = 2 * each * len(config.dimensions)
     move, iterations, scored = {
         's4': ('explore', config.explore.iterations, pairs),
         's3': ('s3', config.s3.iterations, config.s3.samples),

@@ -1,7 +1,7 @@
 """The trainings of a run: of a space's supernet, and of one architecture alone."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -35,7 +35,7 @@ NOT_TRAINING = frozenset(
 def fit_supernet(
     task: Task, session: Session, name: str, space: SearchSpace, parent: Trained | None = None
 ) -> Trained:
-    """Trains the space's largest architecture, one uniformly sampled subnet a step."""
+    """Trains the space's largest architecture, by uniformly sampled subnets, one or some a step."""
     return fit_model(task, session, supernet_training(task, name, space, parent))
 
 
@@ -48,7 +48,7 @@ def supernet_training(
     execution = sampling.execution(
         recipe, len(task.data.train), task.family.params(widest), recipe.execution
     )
-    sampled = sampling.sampler(space, task.seed, name)
+    sampled = sampling.sampler(space, task.seed, name, recipe.together, recipe.sandwich)
     make = sampling.sizes_maker(space, task.architecture, task.family.sizes_of, execution)
     return Training(
         name,
@@ -56,11 +56,11 @@ def supernet_training(
         execution,
         recipe,
         task.data.train,
-        sizes=lambda attempt, i: make(sampled(attempt, i)),
-        describe=lambda attempt, i: f'architecture {sampled(attempt, i)}',
+        sizes=lambda attempt, i: sampling.together(make, sampled(attempt, i)),
+        describe=lambda attempt, i: f'architecture {", ".join(map(str, sampled(attempt, i)))}',
         parent=parent,
         weights=recipe.weights if parent is None else None,
-        drawn=lambda i: task.architecture(sampled(0, i)),
+        drawn=lambda i: tuple(map(task.architecture, sampled(0, i))),
         space=space,
     )
 
@@ -89,7 +89,7 @@ def alone_training(
         task.data.everything,
         sizes=lambda *_: sizes,
         describe=lambda *_: f'architecture {arch}',
-        drawn=lambda _: arch,
+        drawn=lambda _: (arch,),
         parent=parent,
     )
 
@@ -103,7 +103,8 @@ def fit_model(task: Task, session: Session, training: Training) -> Trained:
         steps = training.recipe.steps(len(training.split))
         digest = tree_digest(load())
         task.data.prepared.check()
-        images, over = steps * training.recipe.batch_size, over_budget(task, training.drawn, steps)
+        images = steps * training.recipe.images_a_step
+        over = over_budget(task, training.drawn, steps)
         return Record(training.arch.to_json(), training.execution, steps, digest, images, over)
 
     work = functools.partial(work_of, task, training)
@@ -118,11 +119,12 @@ def model_of(task: Task, training: Training) -> Any:
     return task.family.Model(training.arch, dtype, drop_path)
 
 
-def over_budget(task: Task, drawn: Callable[[int], Architecture], steps: int) -> float:
-    """The share (0…1) of a training's steps whose architecture is over the config's budget."""
+def over_budget(task: Task, drawn: Callable[[int], Sequence[Architecture]], steps: int) -> float:
+    """The share (0…1) of a training's architectures that are over the config's budget."""
     budget = Budget.create(task.config.budget)
     seen = {int(i) for i in np.linspace(0, steps - 1, min(steps, LOOKED_AT))}
-    return sum(not budget.fits(task.cost(drawn(i))) for i in seen) / len(seen)
+    trained = [arch for i in sorted(seen) for arch in drawn(i)]
+    return sum(not budget.fits(task.cost(arch)) for arch in trained) / len(trained)
 
 
 def work_of(task: Task, training: Training) -> dict[str, Any]:
@@ -144,8 +146,8 @@ def work_of(task: Task, training: Training) -> dict[str, Any]:
 def fit_variables(task: Task, session: Session, training: Training, model: Any) -> dict[str, Any]:
     """The variables after all steps, from the newest checkpoint where there is one."""
     state, steps = steps_of(task, session, training, model)
-    name, batch_size = training.name, training.recipe.batch_size
-    monitor = Monitor(session.workdir, name, session.progress, batch_size)
+    name, images = training.name, training.recipe.images_a_step
+    monitor = Monitor(session.workdir, name, session.progress, images)
     splits = not state['batch_stats']
     with device_memory(lambda: training.recipe.smaller(jax.device_count(), splits)):
         return fit(state, steps, name, session, task.config.checkpoint, monitor)

@@ -91,8 +91,8 @@ def timed_of(timings: Timings, name: str, execution: str) -> Timed:
 def batch_of(config: Any, name: str) -> int | None:
     """Images of a step, or None where nothing is trained."""
     if kind(name) == 'supernet':
-        return config.supernet.batch_size
-    return config.retrain.batch_size if kind(name) == 'alone' else None
+        return config.supernet.images_a_step
+    return config.retrain.images_a_step if kind(name) == 'alone' else None
 
 
 def phase(name: str, images: float, timed: Timed, batch: int | None, every: int) -> Phase:

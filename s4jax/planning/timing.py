@@ -106,7 +106,7 @@ def _training(task: Task, session: Session, training: Training) -> Timed:
             kept[0], loss = program(kept[0], constants, sizes, batch)
         jax.block_until_ready(loss)
 
-    seconds = _median(chunk) / CHUNK / training.recipe.batch_size
+    seconds = _median(chunk) / CHUNK / training.recipe.images_a_step
     saving, disk = _checkpoint(kept[0])
     programs = len(set(kinds))
     return Timed(seconds, compiling * programs, _memory(program), programs, saving, disk)

@@ -6,7 +6,7 @@ A model is seen here only through three functions: `architecture(choices)`,
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from s4jax.settings import Int, Section
 Score = Callable[[Sequence[Architecture]], np.ndarray]
 # up to 3^7 - 1 = 2,186 neighbours are listed one by one, with the reason of each rejection
 LISTED_DIMENSIONS = 7
+NORMAL = 1.96  # standard errors on either side: a 95% interval
 
 
 class ExploreSettings(Section):
@@ -32,6 +33,14 @@ class ExploreSettings(Section):
     )
     pairs: Int = pydantic.Field(
         40, ge=1, le=10_000, description='pairs of architectures that measure one slope'
+    )
+    most_pairs: Int | None = pydantic.Field(
+        None,
+        ge=1,
+        le=100_000,
+        description='as many pairs again are drawn for slopes whose 95% interval holds 0, up to '
+        'this number; None: no more pairs',
+        examples=[160],
     )
     units: Literal['tau', 'raw'] = pydantic.Field(
         'tau', description='slopes per move (tau), or per unit of the dimension as in Eq. 6 (raw)'
@@ -45,7 +54,10 @@ class ExploreSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Slopes:
-    """Accuracy per unit of each dimension (Eq. 5): mean and standard error over sampled pairs."""
+    """Accuracy per unit of each dimension (Eq. 5): mean and standard error over sampled pairs.
+
+    `pairs` is the number of pairs of a dimension, the largest where they differ.
+    """
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -123,9 +135,9 @@ class Visited:
 
 
 def slope_pairs(
-    space: SearchSpace, rng: np.random.Generator, pairs: int
+    space: SearchSpace, rng: np.random.Generator, pairs: int, names: Collection[str]
 ) -> dict[str, list[tuple[Choices, Choices]]]:
-    """`pairs` pairs of choices for each dimension, which differ in that dimension alone.
+    """`pairs` pairs of choices for each dimension of `names`, which differ in that one alone.
 
     A dimension of one choice has none. A per-block dimension is set to the value in every block.
     The values of a pair are ascending.
@@ -133,7 +145,8 @@ def slope_pairs(
     result: dict[str, list[tuple[Choices, Choices]]] = {}
     for dimension in space.dimensions:
         sampled = result[dimension.name] = []
-        for _ in range(pairs if len(dimension.values) > 1 else 0):
+        drawn = dimension.name in names and len(dimension.values) > 1
+        for _ in range(pairs if drawn else 0):
             base = space.draw(rng)
             low, high = sorted(rng.choice(len(dimension.values), size=2, replace=False))
             sampled.append(
@@ -154,30 +167,57 @@ def slopes(
     architecture: Callable[[Choices], Architecture],
     rng: np.random.Generator,
     pairs: int,
+    most_pairs: int | None = None,
 ) -> Slopes:
     """The accuracy gradient z of Eq. 5, in accuracy (0…1) per unit of each dimension.
 
-    All architectures are scored in one call. The standard error of a single pair is given as 0.
+    While `most_pairs` allows it, as many pairs again are drawn for the dimensions whose sign is not
+    certain. The standard error of a single pair is given as 0.
     """
-    sampled = slope_pairs(space, rng, pairs)
+    ratios: dict[str, list[float]] = {name: [] for name in space.names}
+    wanted, drawn = space.names, 0
+    while wanted and (drawn == 0 or drawn + pairs <= (most_pairs or 0)):
+        sampled = slope_pairs(space, rng, pairs, wanted)
+        for name, found in _ratios(space, score, architecture, sampled).items():
+            ratios[name] += found
+        wanted, drawn = tuple(n for n in wanted if _uncertain(ratios[n])), drawn + pairs
+    mean = tuple(float(np.mean(each)) if each else 0.0 for each in ratios.values())
+    error = tuple(_error(each) for each in ratios.values())
+    return Slopes(space.names, mean, error, drawn)
+
+
+def _error(ratios: Sequence[float]) -> float:
+    n = len(ratios)
+    return float(np.std(ratios, ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+
+
+def _uncertain(ratios: Sequence[float]) -> bool:
+    """Whether the 95% interval of the mean holds 0."""
+    return bool(ratios and abs(np.mean(ratios)) <= NORMAL * _error(ratios))
+
+
+def _ratios(
+    space: SearchSpace,
+    score: Score,
+    architecture: Callable[[Choices], Architecture],
+    sampled: Mapping[str, Sequence[tuple[Choices, Choices]]],
+) -> dict[str, list[float]]:
+    """The slopes of all pairs, by dimension; all architectures are scored in one call."""
     members = [
         architecture(choices)
         for pair in itertools.chain.from_iterable(sampled.values())
         for choices in pair
     ]
     accuracies = iter(np.asarray(score(members), np.float64).reshape(-1, 2))
-    mean, error = [], []
+    found: dict[str, list[float]] = {}
     for dimension in space.dimensions:
-        ratios = []
+        ratios = found[dimension.name] = []
         for pair in sampled[dimension.name]:
             values = (choices[dimension.name] for choices in pair)
             low, high = (value[0] if dimension.per_block else value for value in values)
             first, second = next(accuracies)
             ratios.append((second - first) / (high - low))
-        n = len(ratios)
-        mean.append(float(np.mean(ratios)) if n else 0.0)
-        error.append(float(np.std(ratios, ddof=1) / np.sqrt(n)) if n > 1 else 0.0)
-    return Slopes(space.names, tuple(mean), tuple(error), pairs)
+    return found
 
 
 def step(
@@ -196,7 +236,8 @@ def step(
     outweigh the embedding by the mere size of its unit; 'raw' is Eq. 6 as printed. `forced` takes
     the best legal move even of negative cosine.
     """
-    measured = slopes(space, score, architecture, rng, settings.pairs)
+    pairs, most = settings.pairs, settings.most_pairs
+    measured = slopes(space, score, architecture, rng, pairs, most)
     scale = [d.tau if settings.units == 'tau' else 1.0 for d in space.dimensions]
     z = tuple(slope * unit for slope, unit in zip(measured.mean, scale))
     listed = len(space.dimensions) <= LISTED_DIMENSIONS

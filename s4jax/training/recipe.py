@@ -10,7 +10,7 @@ from pydantic import Field
 
 from s4jax.errors import UsageError
 from s4jax.runtime.mesh import Sharding
-from s4jax.settings import Float, Int, Section
+from s4jax.settings import Bool, Float, Int, Section
 
 
 class Recipe(Section):
@@ -62,6 +62,24 @@ class Recipe(Section):
     def section(self) -> str:
         """Its key in a config."""
         return 'config.retrain'
+
+    @property
+    def together(self) -> int:
+        """How many architectures a step trains."""
+        return 1
+
+    @property
+    def images_a_step(self) -> int:
+        """Images that a step trains on; one counts for every architecture."""
+        return self.batch_size * self.together
+
+    @property
+    def distilled(self) -> int | None:
+        """After how many steps the outputs of a step's first architecture teach its others fully.
+
+        None: they do not.
+        """
+        return None
 
     def check_devices(self, devices: int) -> None:
         """Raises where a batch does not divide over the devices, or their part into parts."""
@@ -141,6 +159,25 @@ class SupernetSettings(Recipe):
     start: Literal['scratch', 'inherit'] = Field(
         'scratch', description='a moved supernet starts anew, or from the weights that it shares'
     )
+    architectures: Int = Field(
+        1,
+        ge=1,
+        le=64,
+        description='sampled architectures that a step trains on its batch, by the mean of their '
+        'gradients; more than one run masked',
+    )
+    sandwich: Bool = Field(
+        False,
+        description='the first two of several architectures are the largest and the smallest, and '
+        'the outputs of the largest teach the others (in-place distillation)',
+    )
+    distillation_steps: Int = Field(
+        1000,
+        ge=1,
+        le=100_000_000,
+        description='steps in which the targets of the others go over from labels to the outputs '
+        'of the largest, with sandwich=true',
+    )
     weights: str | None = Field(
         None,
         min_length=1,
@@ -149,9 +186,31 @@ class SupernetSettings(Recipe):
         'the one before',
     )
 
+    @pydantic.model_validator(mode='after')
+    def _several(self) -> 'SupernetSettings':
+        if self.architectures > 1 and self.execution == 'sliced':
+            raise UsageError(
+                f"architectures={self.architectures} run masked, but execution='sliced': write "
+                "'auto'"
+            )
+        if self.sandwich and self.architectures < 2:
+            raise UsageError(
+                f'sandwich=True needs the largest and the smallest in a step, but architectures='
+                f'{self.architectures}: write 3'
+            )
+        return self
+
     @property
     def section(self) -> str:
         return 'config.supernet'
+
+    @property
+    def together(self) -> int:
+        return self.architectures
+
+    @property
+    def distilled(self) -> int | None:
+        return self.distillation_steps if self.sandwich else None
 
 
 class RetrainSettings(Recipe):

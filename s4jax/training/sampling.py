@@ -2,8 +2,11 @@
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
+import numpy as np
 
 from s4jax import elastic
 from s4jax.runtime import seeds
@@ -18,17 +21,26 @@ def execution(recipe: Recipe, images: int, params: int, wanted: str) -> str:
 
     A sliced step is compiled once for every width: too much for tiny models and short runs.
     """
+    if recipe.together > 1:
+        return 'masked'
     if wanted != 'auto':
         return wanted
     return 'sliced' if recipe.steps(images) >= LONG and params >= LARGE else 'masked'
 
 
-def sampler(space: SearchSpace, seed: int, name: str) -> Callable[[int, int], Choices]:
-    """`sampled(attempt, i)`: the uniformly drawn choices of step i of the training `name`."""
+def sampler(
+    space: SearchSpace, seed: int, name: str, count: int = 1, sandwich: bool = False
+) -> Callable[[int, int], tuple[Choices, ...]]:
+    """`sampled(attempt, i)`: the `count` choices that step i of the training `name` trains.
+
+    They are drawn uniformly; in a sandwich the first two are the largest and the smallest.
+    """
+    ends = (space.largest(), space.smallest()) if sandwich else ()
 
     @functools.lru_cache(1024)
-    def sampled(attempt: int, i: int) -> Choices:
-        return space.sample(seeds.generator(seed, name, attempt, i))
+    def sampled(attempt: int, i: int) -> tuple[Choices, ...]:
+        rng = seeds.generator(seed, name, attempt, i)
+        return *ends, *(space.sample(rng) for _ in range(count - len(ends)))
 
     return sampled
 
@@ -67,3 +79,9 @@ def sizes_maker(
         return elastic.switched(sizes, options(shared), widest)
 
     return make
+
+
+def together(make: Callable[[Choices], Any], choices: Sequence[Choices]) -> Any:
+    """The sizes of a step: of one architecture, or of several, stacked."""
+    each = [make(one) for one in choices]
+    return each[0] if len(each) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *each)

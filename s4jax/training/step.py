@@ -1,6 +1,7 @@
 """The compiled training step, the same for a supernet and for one architecture alone."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -113,15 +114,22 @@ def make_step(
         images, targets = augment(augment_key, batch)
         statistics = {'batch_stats': state['batch_stats']} if state['batch_stats'] else {}
 
-        def loss_of(params: Any, inputs: Any, targets: Any, key: Any) -> tuple[jax.Array, Any]:
+        def loss_of(params: Any, inputs: Any, targets: Any, key: Any, one: Any) -> Any:
             variables = {'params': params} | statistics
-            logits, updates = model.apply(variables, inputs, sizes, key, mutable=['batch_stats'])
+            logits, updates = model.apply(variables, inputs, one, key, mutable=['batch_stats'])
             loss = optax.softmax_cross_entropy(logits, targets).mean()
-            return loss, updates.get('batch_stats', {})
+            return loss, (updates.get('batch_stats', {}), logits)
 
         def differentiate(images: jax.Array, targets: jax.Array, key: Any) -> Any:
             inputs = encode(frozen, images)
-            return jax.value_and_grad(loss_of, has_aux=True)(state['params'], inputs, targets, key)
+            gradient = functools.partial(
+                jax.value_and_grad(loss_of, has_aux=True), state['params'], inputs
+            )
+            if recipe.together > 1:
+                taught = None if recipe.distilled is None else state['step'] / recipe.distilled
+                return of_several(gradient, targets, key, sizes, taught)
+            (loss, (batch_stats, _)), gradients = gradient(targets, key, sizes)
+            return (loss, batch_stats), gradients
 
         (loss, batch_stats), gradients = in_parts(
             differentiate, images, targets, train_key, recipe.microbatches, mesh
@@ -145,6 +153,39 @@ def make_step(
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(states, everywhere))
     # as numbers of this host: several hosts may not share an array of one device
     return Compiled(compiled, (np.asarray(jax.random.key_data(seed_key)), frozen))
+
+
+def of_several(
+    gradient: Callable[..., Any], targets: jax.Array, key: Any, sizes: Any, taught: Any = None
+) -> Any:
+    """The mean over several architectures of `((loss, batch_stats), gradients)` on one batch.
+
+    `gradient(targets, key, sizes)` gives ((loss, (batch_stats, logits)), gradients) of one of them;
+    `sizes` are stacked. With a share `taught` (0…, at most 1 counts), the first architecture's
+    outputs replace that share of the labels of the others (in-place distillation of Yu et al.,
+    ECCV 2020). BatchNorm's statistics are the mean of those that each would leave.
+    """
+
+    def body(carry: Any, each: Any) -> tuple[Any, None]:
+        total, labels = carry
+        first, one = each
+        (loss, (batch_stats, logits)), gradients = gradient(labels, key, one)
+        total = jax.tree.map(jnp.add, total, ((loss, batch_stats), gradients))
+        if taught is not None:
+            share = jnp.where(first, jnp.minimum(taught, 1.0), 0.0)
+            outputs = jax.lax.stop_gradient(jax.nn.softmax(logits))
+            labels = labels + share * (outputs - labels).astype(labels.dtype)
+        return (total, labels), None
+
+    count = jax.tree.leaves(sizes)[0].shape[0]
+    (loss, (batch_stats, _)), gradients = jax.eval_shape(
+        lambda: gradient(targets, key, jax.tree.map(lambda leaf: leaf[0], sizes))
+    )
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), ((loss, batch_stats), gradients)
+    )
+    (total, _), _ = jax.lax.scan(body, (zeros, targets), (jnp.arange(count) == 0, sizes))
+    return jax.tree.map(lambda leaf: leaf / count, total)
 
 
 def in_parts(

@@ -1,7 +1,7 @@
 """What a training phase is given, writes down and returns."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from s4jax.search.space import Architecture, SearchSpace
@@ -48,7 +48,7 @@ class Training:
 
     `execution` is 'masked', 'sliced' or 'fixed'; `split` holds the images; `sizes(attempt, i)` and
     `describe(attempt, i)` are as in `training.fit.Steps`; `parent` is the supernet that the weights
-    are inherited from, or `weights` a file of published ones. `drawn(i)` is the architecture of
+    are inherited from, or `weights` a file of published ones. `drawn(i)` are the architectures of
     step i, and `space` that of a supernet.
     """
 
@@ -59,7 +59,7 @@ class Training:
     split: Any
     sizes: Callable[[int, int], Any]
     describe: Callable[[int, int], str]
-    drawn: Callable[[int], Architecture]
+    drawn: Callable[[int], Sequence[Architecture]]
     parent: Trained | None = None
     weights: str | None = None
     space: SearchSpace | None = None

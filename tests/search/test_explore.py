@@ -75,6 +75,30 @@ def test_slopes_of_a_noisy_score_by_hand():
     assert lone.error == (0,) * 5  # of one pair nothing is known
 
 
+def test_pairs_are_added_until_the_sign_is_certain():
+    """A steep dimension needs no more pairs; a flat, noisy one gets them up to the limit."""
+    noise = np.random.default_rng(5)
+    asked = []
+
+    def score(archs):
+        asked.append(len(archs))
+        width = np.array([dict(arch)['embed_dim'] for arch in archs])
+        return 0.01 * width + noise.normal(0, 0.001, len(archs))
+
+    space = SearchSpace(
+        (Dimension('embed_dim', 16, 32, 8), Dimension('depth', 1, 3, 1)), ((1, 'depth'),)
+    )
+    found = slopes(space, score, frozen, np.random.default_rng(0), 10, 45)
+    # both have 10 pairs; then depth alone, whose sign was a coin's: at most 30 more
+    assert asked[0] == 40 and set(asked[1:]) <= {20} and len(asked) <= 4
+    assert found.pairs == 10 * len(asked)
+    assert found.mean[0] == pytest.approx(0.01, rel=0.1) and found.error[0] < 0.001
+    flat = slopes(space, lambda a: np.zeros(len(a)), frozen, np.random.default_rng(0), 10, 45)
+    assert flat.pairs == 40 and flat.mean == (0, 0)  # what is flat stays uncertain
+    same = [slopes(space, score, frozen, np.random.default_rng(0), 10, most) for most in (None, 19)]
+    assert [each.pairs for each in same] == [10, 10]
+
+
 def test_pairs_differ_in_one_dimension_alone():
     swin = SearchSpace(
         (
@@ -86,7 +110,7 @@ def test_pairs_differ_in_one_dimension_alone():
         ((2, None), (2, None), (1, 'depth'), (2, None)),
     )
     for space in (DIGITS, swin):
-        sampled = slope_pairs(space, np.random.default_rng(0), 60)
+        sampled = slope_pairs(space, np.random.default_rng(0), 60, space.names)
         assert list(sampled) == list(space.names)
         for d in space.dimensions:
             assert len(sampled[d.name]) == (60 if len(d.values) > 1 else 0)

@@ -1,14 +1,16 @@
 """Sampled subnets: the same for the same step, uniform, with sizes of both forms of execution."""
 
 import collections
+import operator
 
+import jax
 import numpy as np
 
 from s4jax import elastic
 from s4jax.models import vit
 from s4jax.search.space import Dimension, SearchSpace
 from s4jax.training import sampling
-from s4jax.training.recipe import Recipe
+from s4jax.training.recipe import Recipe, SupernetSettings
 
 SPACE = SearchSpace(
     (
@@ -39,6 +41,7 @@ def test_auto_slices_where_it_pays():
 def test_draws_are_a_function_of_seed_purpose_attempt_and_step():
     one, same = (sampling.sampler(SPACE, 3, 'supernet_0') for _ in range(2))
     draws = [one(0, i) for i in range(600)]
+    assert {len(each) for each in draws} == {1}
     assert draws == [same(0, i) for i in range(600)]
     for other in (
         [one(1, i) for i in range(600)],
@@ -47,9 +50,9 @@ def test_draws_are_a_function_of_seed_purpose_attempt_and_step():
     ):
         assert sum(a == b for a, b in zip(draws, other)) < 150
     for name in ('embed_dim', 'depth'):  # uniform: within five standard deviations of one half
-        counts = collections.Counter(draw[name] for draw in draws)
+        counts = collections.Counter(draw[name] for (draw,) in draws)
         assert all(abs(n - 300) < 62 for n in counts.values()) and len(counts) == 2
-    heads = collections.Counter(h for draw in draws for h in draw['num_heads'])
+    heads = collections.Counter(h for (draw,) in draws for h in draw['num_heads'])
     assert max(heads.values()) - min(heads.values()) < 120 and set(heads) == {1, 2, 3}
 
 
@@ -72,3 +75,24 @@ def test_masked_and_sliced_sizes_are_those_of_the_architecture():
             values = tuple(choice.values[i] for i in choice.index[:depth])
             assert values == getattr(wanted, name)
         assert switch.hidden.values == tuple(int(wanted.embed_dim * r) for r in (1, 1.5, 2))
+
+
+def test_several_architectures_a_step():
+    """The first of several is that of one; a sandwich begins with the largest and the smallest."""
+    one, three = (sampling.sampler(SPACE, 3, 'x', count) for count in (1, 3))
+    assert [three(0, i)[:1] for i in range(50)] == [one(0, i) for i in range(50)]
+    assert {len(three(0, i)) for i in range(50)} == {3}
+    sandwich = sampling.sampler(SPACE, 3, 'x', 4, sandwich=True)
+    for i in range(20):
+        largest, smallest, *others = sandwich(0, i)
+        assert (largest, smallest) == (SPACE.largest(), SPACE.smallest()) and len(others) == 2
+    recipe = SupernetSettings(architectures=2, epochs=1000)
+    assert sampling.execution(recipe, 10**6, 1e9, 'auto') == 'masked'
+
+    make = sampling.sizes_maker(SPACE, architecture, vit.sizes_of, 'masked')
+    stacked = sampling.together(make, three(0, 7))
+    for k, choices in enumerate(three(0, 7)):
+        own = jax.tree.map(operator.itemgetter(k), stacked)
+        assert jax.tree.all(jax.tree.map(np.array_equal, own, make(choices)))
+    alone = sampling.together(make, one(0, 7))
+    assert jax.tree.all(jax.tree.map(np.array_equal, alone, make(*one(0, 7))))
