@@ -42,9 +42,11 @@ class Batches:
 def in_order(split: Split, size: int) -> Iterator[Batch]:
     """This host's parts of the batches of a whole split, in order, the last one padded.
 
-    `real` is True where an image is not padding.
+    They have at most `size` images, rounded up to the devices, and as few as so many batches need,
+    so that little is padding. `real` is True where an image is not padding.
     """
-    size = meshes.round_up(min(size, len(split)))
+    batches = max(1, -(-len(split) // size))
+    size = meshes.round_up(-(-len(split) // batches))
     own = meshes.local_slice(size)
     for start in range(0, len(split), size):
         positions = np.arange(start, start + size)

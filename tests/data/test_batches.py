@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -78,6 +79,14 @@ def test_in_order_covers_a_split_once(digits):
     labels = np.concatenate([batch['labels'] for batch in batches])
     assert len({batch['images'].shape for batch in batches}) == 1
     np.testing.assert_array_equal(labels[real], digits.search.labels)
+
+
+@pytest.mark.parametrize('size', [1, 64, 133, 299, 399, 400, 512])
+def test_batches_in_order_have_little_padding(digits, size):
+    """As many batches as 400 images need, less than one padded image for each."""
+    sizes = [len(batch['real']) for batch in data.in_order(digits.search, size)]
+    assert len(sizes) == math.ceil(400 / size) and max(sizes) <= size
+    assert sum(sizes) - 400 < len(sizes)
 
 
 def test_too_large_a_batch_is_refused(digits):
