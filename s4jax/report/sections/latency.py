@@ -5,7 +5,7 @@ from s4jax.report.reading import Run
 
 TEXT = (
     'The search judges a model by the sum of the times of its blocks, each measured by itself on '
-    'this device ({device}, {batch} images at once, {dtype}). Here the final models were measured '
+    'this device ({device}, batches of {batch}, {dtype}). Here the final models were measured '
     'as wholes, with nothing else to do: the difference is the error of the sum.'
 )
 NAMES = {'baseline': 'hand-made'}
