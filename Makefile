@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 
-.PHONY: demo lint format quick test faults docs dist benchmarks clean
+.PHONY: demo lint format quick test aot faults docs dist benchmarks clean
 
 demo: $(VENV)/installed
 	$(RUN) s4jax.main --config=configs/digits.py --workdir=runs/digits
@@ -25,6 +25,15 @@ quick: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) pytest
+
+# small programs compiled for a TPU that is not there, in an environment of its own with libtpu
+aot: $(VENV)-aot/installed
+	JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 $(VENV)-aot/bin/python -m pytest -n 0 tests/benchmarks/on_tpu.py
+
+$(VENV)-aot/installed: setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)-aot
+	$(VENV)-aot/bin/python -m pip install --quiet --editable '.[test,aot]'
+	touch $@
 
 # the site, into build/site; it fails at a warning, and needs no network
 docs: $(VENV)/installed-docs
