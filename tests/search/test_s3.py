@@ -337,7 +337,7 @@ def test_a_search_that_leaves_the_budget_backtracks_twice():
     with pytest.raises(UsageError) as error:
         back((('params', least[0] - 1),))
     assert '\n' not in str(error.value)
-    assert f'4 spaces that S3 visited fits the budget: the smallest has params {least[0]}' in str(
+    assert f'4 spaces that were visited fits the budget: the smallest has params {least[0]}' in str(
         error.value
     )
     with pytest.raises(UsageError, match='macs'):  # every limit must hold

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,21 +68,34 @@ def starting(family: str, path: str, arch: Any, fresh: Mapping[str, Any]) -> dic
 
 
 def _resized(arrays: Mapping[str, np.ndarray], family: str, found: Any) -> dict[str, np.ndarray]:
-    """The state dict for the image size of the architecture `found`.
-
-    AutoFormer's absolute positions and Swin's tables of relative ones are resized; AutoFormer's
-    relative positions are clipped to a distance and need no other table.
-    """
+    """The state dict for the image size of the architecture `found`."""
     state = dict(arrays)
-    if family == 'vit':
-        token, *patches = np.split(state['pos_embed'][0], [1])
-        state['pos_embed'] = np.concatenate([token, _resized_square(patches[0], found.grid)])[None]
-    if family == 'swin':
-        for s, (depth, window) in enumerate(zip(found.depths, found.windows)):
-            for i in range(depth):
-                name = f'layers.{s}.blocks.{i}.attn.relative_position_bias_table'
-                state[name] = _resized_square(state[name], 2 * window - 1)
+    if family in TABLES:
+        TABLES[family](state, found)
     return state
+
+
+def _absolute(state: dict[str, np.ndarray], found: Any) -> None:
+    """Resizes AutoFormer's absolute positions.
+
+    Its relative ones are clipped to a distance and need no other table.
+    """
+    token, *patches = np.split(state['pos_embed'][0], [1])
+    state['pos_embed'] = np.concatenate([token, _resized_square(patches[0], found.grid)])[None]
+
+
+def _relative(state: dict[str, np.ndarray], found: Any) -> None:
+    """Resizes Swin's tables of relative positions."""
+    for s, (depth, window) in enumerate(zip(found.depths, found.windows)):
+        for i in range(depth):
+            name = f'layers.{s}.blocks.{i}.attn.relative_position_bias_table'
+            state[name] = _resized_square(state[name], 2 * window - 1)
+
+
+TABLES: dict[str, Callable[[dict[str, np.ndarray], Any], None]] = {
+    'vit': _absolute,
+    'swin': _relative,
+}
 
 
 def _resized_square(table: np.ndarray, side: int) -> np.ndarray:
