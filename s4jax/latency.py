@@ -7,7 +7,6 @@ the sizes that it sees are the same.
 
 import contextlib
 import functools
-import json
 import os
 import pathlib
 import time
@@ -23,7 +22,7 @@ from pydantic import Field
 from s4jax import elastic
 from s4jax.errors import UsageError
 from s4jax.runtime import mesh as meshes
-from s4jax.runtime.files import Lines
+from s4jax.runtime.files import Lines, read_lines
 from s4jax.settings import Int, Section
 
 TABLE = 'latency.jsonl'
@@ -88,9 +87,7 @@ class Latency:
 
     def read(self, path: pathlib.Path) -> None:
         """Takes the numbers of a table that is there."""
-        if path.exists():
-            lines = (line for line in path.read_text().splitlines())
-            self.known |= {row['part']: row['ns'] for row in map(_row, lines) if row}
+        self.known |= {row['part']: row['ns'] for row in read_lines(path)}
 
     def keep(self, path: pathlib.Path) -> None:
         """Writes the table, and from now on every new number, to a file of lines."""
@@ -116,7 +113,8 @@ class Latency:
         """Milliseconds of a batch of the model measured as a whole."""
         model, variables, inputs = self._model(arch)
         run = functools.partial(self._apply, model, arch)
-        return self._agreed(lambda: fastest((run, (variables, inputs)))[0]) / 1e6
+        given = filled(apart(variables)), filled(inputs)
+        return self._agreed(lambda: fastest((run, given))[0]) / 1e6
 
     def _measure(self, arch: Any, keys: list[str], missing: Iterable[str]) -> None:
         if not self.known:
@@ -138,14 +136,14 @@ class Latency:
         return int(meshes.largest(measure() if meshes.is_first_host() else 0.0))
 
     def _model(self, arch: Any) -> tuple[Any, Any, Any]:
-        """(model, variables, inputs) of an architecture, with values that mean nothing."""
+        """(model, variables, inputs) of an architecture; of both, the shapes."""
         model = self.family.Model(arch, self.dtype)
         one = self.example(arch)
         shapes = jax.eval_shape(model.init, jax.random.key(0), one)
         many = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((self.batch, *x.shape[1:]), x.dtype), one
         )
-        return model, filled(apart(shapes)), filled(many)
+        return model, shapes, many
 
     def _apply(self, model: Any, arch: Any, variables: Any, inputs: Any) -> Any:
         return model.apply(variables, inputs, elastic.fixed(self.family.sizes_of(arch)))
@@ -153,13 +151,13 @@ class Latency:
     def _rest(self, arch: Any) -> float:
         """Nanoseconds of a model whose blocks return what they are given."""
         model, variables, inputs = self._model(arch)
-        variables = apart(variables, lambda block: {})
+        given = filled(apart(variables, lambda block: {})), filled(inputs)
 
         def run(variables: Any, inputs: Any) -> Any:
             with nn.intercept_methods(self._skipping(lambda *_: None)):
                 return self._apply(model, arch, variables, inputs)
 
-        return fastest((run, (variables, inputs)))[0]
+        return fastest((run, given))[0]
 
     def _calls(self, arch: Any) -> list[tuple[Any, tuple[Any, ...]]]:
         """Every block of a model with the arguments that it is called with: shapes and sizes."""
@@ -185,13 +183,6 @@ class Latency:
         return intercept
 
 
-def _row(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
 def _shape(leaf: Any) -> Any:
     """The shape of what is traced; a size stays what it is."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
@@ -210,7 +201,7 @@ def filled(tree: Any) -> Any:
 
 
 def apart(tree: Any, each: Callable[[Any], Any] = lambda block: block) -> Any:
-    """Variables whose stacks of blocks are lists, `each(block)` in the place of a block."""
+    """Shapes of variables whose stacks of blocks are lists, `each(block)` in place of a block."""
     if not isinstance(tree, dict):
         return tree
     rest = {name: apart(leaf, each) for name, leaf in tree.items() if name != 'blocks'}
@@ -220,7 +211,7 @@ def apart(tree: Any, each: Callable[[Any], Any] = lambda block: block) -> Any:
 
 
 def _split(blocks: Any) -> list[Any]:
-    """The shapes, or the arrays, of a stack's blocks."""
+    """The shapes of a stack's blocks."""
     if isinstance(blocks, list):
         return blocks
     depth = jax.tree.leaves(blocks)[0].shape[0]

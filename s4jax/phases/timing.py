@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from s4jax.costs import LATENCY
 from s4jax.latency import Latency
 from s4jax.run import Task
 from s4jax.runtime.session import Session
@@ -31,7 +32,7 @@ class Timed:
 
 def time_models(task: Task, session: Session, trained: Mapping[str, Trained]) -> Timed | None:
     """Times the final models, where the budget limits their latency."""
-    latency = task.costs.get('latency_ms')
+    latency = task.costs.get(LATENCY)
     if not isinstance(latency, Latency):
         return None
 

@@ -11,7 +11,7 @@ import scipy.stats
 
 from s4jax.report.comparison.tables import Table
 from s4jax.report.statistics import mean_interval
-from s4jax.search.explore import Slopes, Step
+from s4jax.search.explore import NORMAL, Slopes, Step
 from s4jax.search.neighbours import Candidate, best, cosine
 from s4jax.search.space import SearchSpace
 
@@ -86,7 +86,7 @@ def gradient_table(space: SearchSpace, step: Step, alone: Slopes) -> Table:
         for values in (step.slopes.mean, step.slopes.error, alone.mean, alone.error)
     )
     same = np.sign(ours) == np.sign(theirs)
-    known = (np.abs(theirs) > 1.96 * their_error) & (their_error > 0)
+    known = (np.abs(theirs) > NORMAL * their_error) & (their_error > 0)
     rows = [
         [
             name,

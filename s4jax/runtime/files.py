@@ -113,6 +113,18 @@ def read_json(path: pathlib.Path) -> Any | None:
         return None
 
 
+def read_lines(path: pathlib.Path) -> Iterator[dict]:
+    """The rows of a file of JSON lines, if it is there, up to the first that is damaged."""
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        if not line.endswith('\n'):
+            return
+        yield row
+
+
 class Lines:
     """A file of JSON lines that only grows.
 
@@ -121,16 +133,7 @@ class Lines:
 
     def __init__(self, path: pathlib.Path, keep: Callable[[dict], bool] = lambda row: True):
         """Opens `path` with the rows for which `keep` holds, up to the first that is damaged."""
-        self.path, self.rows = path, []
-        for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith('\n'):
-                break
-            if keep(row):
-                self.rows.append(row)
+        self.path, self.rows = path, [row for row in read_lines(path) if keep(row)]
         write_text(path, ''.join(json.dumps(row) + '\n' for row in self.rows))
 
     def append(self, *rows: dict) -> None:
