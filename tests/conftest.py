@@ -10,6 +10,12 @@ from runs import LESS_CARE, ORACLES, command, run
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {LESS_CARE}'.strip()
 
 
+def pytest_collection_modifyitems(items):
+    """The files with whole runs come first, so that no process is left alone with a long one."""
+    long = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def compiled_programs(tmp_path_factory):
     """One cache of compiled programs for the tests of a session and for their processes."""

@@ -31,7 +31,7 @@ TINY = {  # the demo in miniature: every stage, a handful of steps each
     'evolve.mutations': 2,
     'evolve.crossovers': 1,
     'evaluate.architectures': 8,
-    'checkpoint.save_every': 4,
+    'checkpoint.save_every': 8,
     'checkpoint.log_every': 2,
     'space.depth.lower': 1,
     'space.depth.upper': 2,

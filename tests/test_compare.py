@@ -7,14 +7,16 @@ import sys
 import time
 
 import pytest
+import runs
 from runs import ROOT, TINY, hashes, run
 
 from s4jax import compare
 from s4jax.errors import UsageError
 
+SMALLER = TINY | {'s3.iterations': 1, 's3.samples': 8, 'explore.pairs': 2}
+
 
 def command(workdir, *more, methods='s4,s3,random,largest', seeds='0'):
-    tiny = TINY | {'s3.iterations': 1, 's3.samples': 8, 'explore.pairs': 2}
     return [
         sys.executable,
         '-m',
@@ -23,7 +25,7 @@ def command(workdir, *more, methods='s4,s3,random,largest', seeds='0'):
         f'--methods={methods}',
         f'--seeds={seeds}',
         f'--workdir={workdir}',
-        *(f'--config.{key}={value}' for key, value in tiny.items()),
+        *(f'--config.{key}={value}' for key, value in SMALLER.items()),
         *more,
     ]
 
@@ -120,17 +122,7 @@ def test_a_run_of_its_own_finds_the_same_as_one_with_shared_trainings(compared, 
     theirs = workdir / 'random' / 'seed-0'
     row = json.loads((theirs / 'config.json').read_text())['config']
     assert row['search']['method'] == 'random'
-    tiny = TINY | {
-        's3.iterations': 1,
-        's3.samples': 8,
-        'explore.pairs': 2,
-        'search.method': 'random',
-    }
-    alone = run(
-        [sys.executable, '-m', 's4jax.main', '--config=configs/digits.py']
-        + [f'--workdir={tmp_path / "alone"}']
-        + [f'--config.{key}={value}' for key, value in tiny.items()]
-    )
+    alone = run(runs.command(tmp_path / 'alone', base=SMALLER, search__method='random'))
     assert alone.returncode == 0, alone.stderr
     assert hashes(tmp_path / 'alone') == hashes(theirs)
 

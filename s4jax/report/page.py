@@ -44,11 +44,11 @@ META = Html(
 
 
 def write(workdir: pathlib.Path) -> None:
-    """Writes `report.html` and, where the run has visited a space, `report.png`."""
+    """Writes `report.html` and, of a finished run that visited a space, `report.png`."""
     run = read(workdir)
     with drawing.style():
         write_text(workdir / 'report.html', page(run))
-        if run.trajectory:
+        if run.trajectory and run.result:
             write_bytes(workdir / 'report.png', drawing.png(overview(run)))
 
 

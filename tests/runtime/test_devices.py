@@ -1,13 +1,11 @@
-"""The same code on 1 device, on 8, and on 2 hosts with 2 devices each."""
+"""The same code on 1 device, on 8, and in 2 and 4 processes with 2 devices each."""
 
 import json
 import os
-import socket
-import subprocess
 
 import numpy as np
 import pytest
-from runs import LESS_CARE, ROOT, command, interrupted, run
+from runs import LESS_CARE, command, interrupted, run
 
 SHORT = {
     'explore__iterations': 0,
@@ -52,41 +50,6 @@ def test_eight_devices_agree_with_one(one, tmp_path):
     assert [m['architecture'] for m in ours['members']] == [
         m['architecture'] for m in theirs['members']
     ]
-
-
-@pytest.mark.slow
-def test_two_hosts_agree_with_one(one, tmp_path):
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': f'--xla_force_host_platform_device_count=2 {LESS_CARE}',
-    }
-    hosts = [
-        subprocess.Popen(
-            [
-                *command(tmp_path / 'run', **SHORT),
-                f'--coordinator=localhost:{port}',
-                '--processes=2',
-                f'--process={i}',
-            ],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    outputs = [host.communicate(timeout=900) for host in hosts]
-    assert [host.returncode for host in hosts] == [0, 0], outputs
-    assert (
-        'winner' in outputs[0][0] and 'winner' not in outputs[1][0]
-    )  # the first host speaks for all
-    np.testing.assert_allclose(losses(tmp_path / 'run')[:8], losses(one)[:8], rtol=2e-5)
-    lines = (tmp_path / 'run' / 'journal.jsonl').read_text().splitlines()
-    assert len(lines) == len(set(lines)) == 6
 
 
 def architectures(workdir):

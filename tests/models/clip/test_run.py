@@ -12,10 +12,8 @@ SHORT = dict(
 
 
 @pytest.mark.slow
-def test_a_run_with_an_encoder_interrupted_and_not(tmp_path, monkeypatch):
+def test_a_run_with_an_encoder_interrupted_and_not(tmp_path):
     """Killed amid the encoder's states, stopped in the last stage."""
-    # compiling is most of the time
-    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')
     whole = tmp_path / 'whole'
     done = run(command(whole, SMOKE, **SHORT))
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ def published(path):
 def test_a_run_from_published_weights_goes_on_to_the_byte(tmp_path):
     path = tmp_path / 'published.safetensors'
     published(path)
-    flags = dict(supernet__weights=path, retrain__start='supernet', supernet__start='inherit')
+    flags = dict(supernet__weights=path, retrain__start='supernet', explore__iterations=0)
     whole = run(command(tmp_path / 'whole', **flags))
     assert whole.returncode == 0, whole.stderr
     page = (tmp_path / 'whole' / 'report.html').read_text()
