@@ -152,7 +152,7 @@ def _check_baseline(config: Config) -> None:
 
 def _check_start(config: Config) -> None:
     """Raises where the final models would start from a supernet that nobody trains."""
-    if config.retrain.start == 'supernet' and config.search.kind in ('largest', 'stock'):
+    if config.retrain.start == 'supernet' and not config.search.trains_supernets:
         raise UsageError(
             f"config.retrain.start='supernet', but search.method='{config.search.method}' trains "
             "no supernet: write 'scratch'"

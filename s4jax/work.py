@@ -19,7 +19,7 @@ def work(config: Config, data: datasets.Data) -> dict[str, float]:
         's3': ('s3', config.s3.iterations, config.s3.samples),
     }.get(config.search.kind, ('', 0, 0))
     phases: dict[str, float] = {}
-    if config.search.kind not in ('largest', 'stock'):
+    if config.search.trains_supernets:
         supernets = (f'supernet_{t}' for t in range(iterations + 1))
         phases |= dict.fromkeys(supernets, training(config.supernet, len(data.train)))
         phases |= dict.fromkeys((f'{move}_{t}' for t in range(iterations)), scored * search)

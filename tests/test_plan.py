@@ -17,7 +17,7 @@ TIMED = Timed(0.001, 5.0, 10**8, 1, 0.1, 10**5)
 
 @pytest.fixture
 def timed(monkeypatch):
-    timings = Timings({'masked': TIMED}, TIMED, TIMED)
+    timings = Timings({'masked': TIMED}, TIMED, TIMED, TIMED)
     monkeypatch.setattr(announce, 'measure', lambda *_: timings)
     monkeypatch.setattr(cache, 'use_cache', lambda: None)
 

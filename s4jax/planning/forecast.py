@@ -85,7 +85,9 @@ def forecast(task: Task, space: SearchSpace, timings: Timings, execution: str) -
 def timed_of(timings: Timings, name: str, execution: str) -> Timed:
     if kind(name) == 'supernet':
         return timings.supernet[execution]
-    return timings.alone if kind(name) == 'alone' else timings.subnets
+    if kind(name) != 'alone':
+        return timings.subnets
+    return timings.alone if name == 'baseline' else timings.winner
 
 
 def batch_of(config: Any, name: str) -> int | None:

@@ -46,11 +46,13 @@ class Timed:
 
 @dataclasses.dataclass(frozen=True)
 class Timings:
-    """Of a supernet's step by its execution, of scoring subnets, of training a model alone."""
+    """Of a supernet's step by its execution, of scoring subnets, of training the hand-made model,
+    and of training a winner, which is not known yet."""
 
     supernet: dict[str, Timed]
     subnets: Timed
     alone: Timed
+    winner: Timed
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -58,7 +60,7 @@ class Timings:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         supernet = {name: Timed(**timed) for name, timed in row['supernet'].items()}
-        return cls(supernet, Timed(**row['subnets']), Timed(**row['alone']))
+        return cls(supernet, *(Timed(**row[name]) for name in ('subnets', 'alone', 'winner')))
 
 
 def measure(
@@ -77,7 +79,20 @@ def measure(
         for execution in executions or (first.execution,)
     }
     alone = _training(task, session, fitting.alone_training(task, 'baseline', task.baseline))
-    return Timings(supernet, _scoring(task, session, space, first), alone)
+    winner = dataclasses.replace(alone, seconds=alone.seconds * _share_of_winner(task, space))
+    return Timings(supernet, _scoring(task, session, space, first), alone, winner)
+
+
+def _share_of_winner(task: Task, space: SearchSpace) -> float:
+    """What a winner is expected to compute, as a share of what the hand-made model does.
+
+    Halfway from the space's median to that model: winners of both sizes were seen.
+    """
+    if not task.config.search.trains_supernets:
+        return 1.0
+    rng, macs = np.random.default_rng(0), task.family.macs
+    drawn = [macs(task.architecture(space.sample(rng))) for _ in range(DRAWN)]
+    return (1 + min(1.0, float(np.median(drawn)) / macs(task.baseline))) / 2
 
 
 def _with(task: Task, execution: str) -> Task:

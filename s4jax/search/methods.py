@@ -52,7 +52,7 @@ class SearchSettings(Section):
 
     @pydantic.model_validator(mode='after')
     def _consistent(self) -> 'SearchSettings':
-        if self.front and self.kind in ('largest', 'stock'):
+        if self.front and not self.trains_supernets:
             raise UsageError(
                 f"front={self.front}, but method='{self.method}' has no supernet to score a front "
                 'with: write None'
@@ -63,6 +63,10 @@ class SearchSettings(Section):
     def kind(self) -> str:
         """The method, whether it keeps to the budget or not."""
         return self.method.removesuffix(UNCONSTRAINED)
+
+    @property
+    def trains_supernets(self) -> bool:
+        return self.kind not in ('largest', 'stock')
 
     @property
     def constrained(self) -> bool:

@@ -19,4 +19,5 @@ def test_steps_are_really_timed(tmp_path):
         assert 0 < timed.seconds < 1 and timed.compiling > 0 and timed.saving > 0
         assert timed.memory > 3 * 4 * 55_786 and timed.disk > 1000  # parameters and two moments
     assert found.supernet['masked'].programs == 1 and found.supernet['sliced'].programs == 3
+    assert 0.5 <= found.winner.seconds / found.alone.seconds < 1  # smaller than the hand-made model
     assert found.subnets.seconds > 0 and not list(tmp_path.iterdir())

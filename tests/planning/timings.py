@@ -8,4 +8,5 @@ TIMINGS = Timings(
     {'masked': MASKED, 'sliced': SLICED},
     Timed(0.0001, 10.0, 10**8),
     Timed(0.001, 20.0, 10**9, 1, 0.5, 10**6),
+    Timed(0.0008, 20.0, 10**9, 1, 0.5, 10**6),
 )
