@@ -23,7 +23,10 @@ from s4jax.settings import Int, Section
 if TYPE_CHECKING:
     from s4jax.config import Config
     from s4jax.report.comparison.tables import Table
+    from s4jax.run import Task
+    from s4jax.runtime.session import Session
     from s4jax.runtime.signals import Signals
+    from s4jax.training.trained import Trained
 
 EPILOG = """\
 architectures are trained on the train split by config.retrain and counted on the search split, on
@@ -37,6 +40,11 @@ class TruthSettings(Section):
 
     run: str = pydantic.Field(min_length=1, description='the folder of a finished run')
     workdir: str = pydantic.Field(min_length=1, description='where everything is written')
+    others: tuple[str, ...] = pydantic.Field(
+        (),
+        description='folders of finished runs that trained other supernets of the same space, '
+        'separated by commas: their ranks stand beside those of the run',
+    )
     space: Int = pydantic.Field(0, ge=0, le=1000, description='which space of the run, from 0')
     architectures: Int = pydantic.Field(
         24, ge=3, le=10_000, description='drawn from the space, and from each neighbour'
@@ -60,7 +68,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name, field in TruthSettings.model_fields.items():
-        default = '' if field.is_required() else f' (default: {field.default})'
+        default = f' (default: {field.default})' if isinstance(field.default, int) else ''
         result.add_argument(
             f'--{name}', required=field.is_required(), help=f'{field.description}{default}'
         )
@@ -72,11 +80,14 @@ def read(arguments: Sequence[str] | None) -> tuple[TruthSettings, list[tuple[str
     flags, overrides = split_overrides(sys.argv[1:] if arguments is None else arguments)
     given = vars(parser().parse_args(flags))
     values = {name: value for name, value in given.items() if value is not None}
+    if 'others' in values:
+        values['others'] = tuple(values['others'].split(','))
     return read_flags(TruthSettings, values), overrides
 
 
 def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'list[Table]':
     """Trains what is missing alone; returns the tables of ranks, gradient and spaces."""
+    from s4jax import config as configs
     from s4jax import recorded
     from s4jax.phases.alone import Alone, train_alone
     from s4jax.phases.fitting import fit_supernet
@@ -95,6 +106,13 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
         raise UsageError(
             f'--space={t}: {settings.run} visited the spaces 0 to {len(run.trajectory) - 1}'
         )
+    space = run.trajectory[t].space
+    for folder in settings.others:
+        other = recorded.read(str(pathlib.Path(folder).absolute()))
+        if [one.space for one in other.trajectory[t : t + 1]] != [space]:
+            raise UsageError(f'--others={folder}: its space {t} is not that of {settings.run}')
+        if any(other.identity[name] != run.identity[name] for name in ('seed', 'data digest')):
+            raise UsageError(f'--others={folder}: its seed or its images are not those of --run')
     task, session = prepare(config, workdir, signals)
     session = dataclasses.replace(session, renew=lambda: None)  # there is no report to renew
     session.progress.plan.clear()
@@ -112,10 +130,30 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             for kind in KINDS
         }
 
+    def estimates(
+        task: 'Task', session: 'Session', supernet: 'Trained', architectures: Sequence[Any]
+    ) -> dict[str, np.ndarray]:
+        """By kind of value: what a supernet says of architectures."""
+        return {
+            f"the supernet's {kind}": subnet_score(task, session, supernet, kind)(architectures)
+            for kind in KINDS
+        }
+
+    def estimates_of(number: int, folder: str) -> dict[str, np.ndarray]:
+        """The same of the supernet of another run; its name is in front."""
+        other = recorded.read(str(pathlib.Path(folder).absolute()))
+        place = workdir / 'others' / str(number)
+        task, session = prepare(configs.read(recorded.config_values(folder)), place, signals)
+        session = dataclasses.replace(session, renew=lambda: None)
+        with claim(task, place):
+            recorded.copy(other, place, [t])
+            supernet = fit_supernet(task, session, f'supernet_{t}', space)
+            found = estimates(task, session, supernet, drawn[0])
+        return {f'{pathlib.Path(folder).name}: {name}': values for name, values in found.items()}
+
     with claim(task, workdir):
         session.begin()
         recorded.copy(run, workdir, [t])
-        space = run.trajectory[t].space
         supernet = fit_supernet(task, session, f'supernet_{t}', space)
         step = explore_space(task, session, t, space, supernet)
         moves = truth.neighbours(step.candidates, settings.neighbours)
@@ -126,12 +164,11 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             for n, one in enumerate(spaces)
         ]
         own = alone('ranks', drawn[0], settings.repeats)
-        estimates = {
-            f"the supernet's {kind}": subnet_score(task, session, supernet, kind)(drawn[0])
-            for kind in KINDS
-        }
+        said = estimates(task, session, supernet, drawn[0])
+        for number, folder in enumerate(settings.others):
+            said |= estimates_of(number, folder)
         costs = [task.cost(arch) for arch in drawn[0]]
-        estimates |= {name: np.array([cost[name] for cost in costs]) for name in costs[0]}
+        said |= {name: np.array([cost[name] for cost in costs]) for name in costs[0]}
         true = slopes(
             space,
             lambda architectures: alone('gradient', architectures)['accuracy'][:, 0],
@@ -144,7 +181,7 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             for move, architectures in zip([None, *moves], drawn)
         ]
     return [
-        tables.ranks_table(own, estimates),
+        tables.ranks_table(own, said),
         tables.gradient_table(space, step, true),
         tables.spaces_table(space, around),
     ]

@@ -40,9 +40,10 @@ def test_a_run_is_held_against_the_truth(tiny_run, tmp_path):
     done = run([*command, '--repeats=1'])
     assert done.returncode == 0, done.stderr
     assert '(chosen)' in done.stdout and 'one training alone' not in done.stdout
-    more = run([*command, '--repeats=2'])
+    more = run([*command, '--repeats=2', f'--others={source}'])  # it stands for another run
     assert more.returncode == 0, more.stderr
     assert 'one training alone with another' in more.stdout
+    assert "| run: the supernet's accuracy, less the run | 0.00 [0.00, 0.00] |" in more.stdout
     rows = [json.loads(line) for line in (tmp_path / 'truth' / 'alone.jsonl').open()]
     keys = [(json.dumps(row['architecture']), row['repeat']) for row in rows]
     assert len(keys) == len(set(keys)) and 6 <= sum(r == 0 for _, r in keys)
@@ -54,6 +55,8 @@ def test_a_run_is_held_against_the_truth(tiny_run, tmp_path):
 
     beyond = run([*command, '--space=9'])
     assert beyond.returncode == 2 and '--space=9' in beyond.stderr
+    elsewhere = run([*command, '--space=1', f'--others={source},{tmp_path}'])
+    assert elsewhere.returncode == 2 and 'is not finished' in elsewhere.stderr
     other = run([*command, '--config.supernet.epochs=2'])
     assert other.returncode == 2 and 'supernet.epochs' in other.stderr
     assert str(ROOT) not in other.stderr.replace(str(source), '')

@@ -65,8 +65,10 @@ def ranks_table(alone: Mapping[str, np.ndarray], estimates: Mapping[str, np.ndar
     rows = [row(name, *(against(v, mean) for mean in means)) for name, v in estimates.items()]
     for name, values in estimates.items():
         if name not in COSTS:
-            both = [(against(values, m), against(estimates['params'], m)) for m in means]
-            rows.append(row(f'{name}, less params', *(less(*pair) for pair in both)))
+            own = name.partition(': ')[2]  # of another run's supernet: beside that of the run
+            beside, words = (own, 'the run') if own in estimates else ('params', 'params')
+            both = [(against(values, m), against(estimates[beside], m)) for m in means]
+            rows.append(row(f'{name}, less {words}', *(less(*pair) for pair in both)))
     if repeats > 1:
         rows.append(row(CEILING, *map(ceiling, alone.values())))
     text = (

@@ -46,6 +46,9 @@ def test_ranks():
     assert rows["the supernet's accuracy, less params"][0] == '2.00 [2.00, 2.00]'
     assert rows[truth.CEILING] == ['1.00 [1.00, 1.00]', '-1.00 [-1.00, -1.00]']
     assert '6 architectures' in found.text and '2 trainings alone' in found.text
+    more = truth.ranks_table(alone, estimates | {"b: the supernet's accuracy": -count})
+    assert "b: the supernet's accuracy, less the run" in [row[0] for row in more.rows]
+    assert ['-2.00 [-2.00, -2.00]', '0.00 [0.00, 0.00]'] in [row[1:] for row in more.rows]
     single = truth.ranks_table({k: v[:, :1] for k, v in alone.items()}, estimates)
     assert truth.CEILING not in [row[0] for row in single.rows]  # one training has no ceiling
 
