@@ -1,12 +1,16 @@
-"""What a step costs on a TPU slice that is not there: XLA compiles for it, and says.
+"""What a step costs on TPUs or GPUs that are not there: XLA compiles for them, and says.
 
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python -m benchmarks.compiled --topology=v5e:2x2 \\
         --family=vit --program=sliced --batch=128
+    JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 python -m benchmarks.compiled \\
+        --topology=h100:8 --family=vit --program=masked --batch=1024
 
-It needs libtpu (`pip install -e '.[aot]'`). The programs are of Table 1's spaces in bfloat16:
-masked, sliced (steps of a supernet), fixed (of one architecture), scoring (several masked subnets
-at once), initial (the state). `--stored=32` adds the paper's augmentation of images of that side.
-Time is the sum of XLA's estimated cycles without overlap, so an upper bound; kernels have none.
+It needs libtpu (`pip install -e '.[aot]'`), or for GPUs JAX's CUDA plugin (`.[cuda]`). The programs
+are of Table 1's spaces in bfloat16: masked, sliced (steps of a supernet), fixed (of one
+architecture), scoring (several masked subnets at once), initial (the state). `--stored=32` adds the
+paper's augmentation of images of that side. For a TPU, time is the sum of XLA's estimated cycles
+without overlap, so an upper bound; kernels have none. For a GPU there are the bytes that operations
+read and write, an upper bound too: caches keep some. Nothing is autotuned.
 """
 
 import argparse
@@ -39,7 +43,13 @@ from s4jax.training import evaluate
 from s4jax.training.recipe import Recipe
 from s4jax.training.step import make_step, state_program
 
-CHIPS = {'v5e': (197e12, 1.5e9), 'v6e': (918e12, 1.75e9), 'v5p': (459e12, 1.75e9)}  # FLOP/s, Hz
+CHIPS = {  # FLOP/s in bfloat16, bytes/s of memory, Hz
+    'v5e': (197e12, 819e9, 1.5e9),
+    'v6e': (918e12, 1.64e12, 1.75e9),
+    'v5p': (459e12, 2.77e12, 1.75e9),
+    'h100': (989e12, 3.35e12, 1.98e9),
+}
+GPUS = {'h100': pathlib.Path(__file__).with_name('h100.txtpb')}  # what XLA must know of a GPU
 PROGRAMS = ('masked', 'sliced', 'fixed', 'scoring', 'initial')
 PARTS = {  # where the time goes, by what is in an operation's label; the first that fits
     'residuals': r'dynamic_update_index|dynamic_index_in_dim|dynamic_slice|dynamic_update_slice',
@@ -50,8 +60,17 @@ PARTS = {  # where the time goes, by what is in an operation's label; the first 
 
 
 def slice_of(topology: str) -> Mesh:
-    """The devices of a slice such as v5e:2x2, in a row."""
-    found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+    """The devices of a slice such as v5e:2x2, or of a host with GPUs such as h100:8, in a row."""
+    chip, _, count = topology.partition(':')
+    if chip in GPUS:
+        found = topologies.get_topology_desc(
+            platform='cuda',
+            topology_name=chip,
+            target_config=GPUS[chip].read_text(),
+            topology=f'1x1x{count}',
+        )
+    else:
+        found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
     return Mesh(np.array(found.devices), (meshes.AXIS,), axis_types=(AxisType.Auto,))
 
 
@@ -183,7 +202,7 @@ def part(line: Operation) -> str:
 
 def figures(compiled: Any, chip: str) -> dict[str, Any]:
     """What a compiled program costs on one device of a chip."""
-    peak, clock = CHIPS[chip]
+    peak, bandwidth, clock = CHIPS[chip]
     program, memory = Program(compiled.as_text()), compiled.memory_analysis()
     parts: dict[str, float] = collections.Counter()
     for _, line in program.operations():
@@ -191,9 +210,14 @@ def figures(compiled: Any, chip: str) -> dict[str, Any]:
     exchanged: dict[str, float] = collections.Counter()
     for line in program.exchanges():
         exchanged[line.name.removesuffix('-start')] += line.bytes / 1e6
-    return {
-        'milliseconds': round(program.cycles() / clock * 1e3, 2),
+    timed = (
+        {'milliseconds': round(program.cycles() / clock * 1e3, 2)}
+        if chip not in GPUS
+        else {'milliseconds of its bytes': round(program.moved() / bandwidth * 1e3, 2)}
+    )
+    return timed | {
         'at peak': round(program.flops() / peak * 1e3, 2),
+        'moved GB': round(program.moved() / 1e9, 1),
         'parts': {name: round(value, 1) for name, value in parts.items() if value > 0.05},
         'kernels': program.kernels(),
         'temporary GB': round(memory.temp_size_in_bytes / 1e9, 2),
@@ -206,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--topology', default='v5e:2x2', help='such as v5e:2x2 or v6e:2x4')
+    parser.add_argument('--topology', default='v5e:2x2', help='such as v5e:2x2, v6e:2x4, h100:8')
     parser.add_argument('--family', default='vit', choices=SPACES)
     parser.add_argument('--program', default='sliced', choices=PROGRAMS)
     parser.add_argument('--batch', type=int, default=128, help='images, of all devices together')
@@ -217,7 +241,9 @@ def main() -> None:
     programs = Programs(case, slice_of(options.topology), options.stored)
     (equal,) = case.drawn(1)
     lowered, tracing, _ = timed(lambda: programs.lower(options.program, equal))
-    compiled, wall, cpu = timed(lowered.compile)
+    # Triton's matmuls are chosen by trying them on the device
+    given = {'xla_gpu_enable_triton_gemm': False} if options.topology.startswith('h100') else None
+    compiled, wall, cpu = timed(lambda: lowered.compile(given))
     if options.text:
         pathlib.Path(options.text).write_text(compiled.as_text())
     row = figures(compiled, options.topology.split(':')[0])

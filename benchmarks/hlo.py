@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 SIZES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 's64': 8, 'u64': 8}
+FREE = ('parameter', 'constant', 'get-tuple-element', 'tuple', 'bitcast', 'copy-done', 'while')
+CUBLAS = 'custom_call_target="__cublas'  # a GPU's matmuls
 SHAPE = re.compile(r'\b(pred|bf16|[suf]\d+)\[([\d,]*)\]')
 
 
@@ -77,8 +79,7 @@ class Program:
         """(computation, how often) of what an operation runs."""
         name = lambda key: re.search(key + r'=%?([\w.\-]+)', attributes)
         if operation == 'while':
-            trips = re.search(r'known_trip_count":\{"n":"(\d+)"', attributes)
-            yield name('body').group(1), int(trips.group(1)) if trips else 1
+            yield name('body').group(1), self._trips(attributes, name('condition').group(1))
         elif operation == 'conditional':
             listed = re.search(r'branch_computations=\{([^}]*)\}', attributes)
             found = re.findall(r'(?:true|false)_computation=%?([\w.\-]+)', attributes)
@@ -91,21 +92,71 @@ class Program:
             if called := name('calls'):
                 yield called.group(1), 1
 
+    def _trips(self, attributes: str, condition: str) -> int:
+        """How often a loop runs: as its compiler says, or the one number that its condition has."""
+        if known := re.search(r'known_trip_count":\{"n":"(\d+)"', attributes):
+            return int(known.group(1))
+        lines = self.computations[condition].values()
+        numbers = [operands for _, name, operands, _ in lines if name == 'constant']
+        return int(numbers[0]) if len(numbers) == 1 and numbers[0].isdigit() else 1
+
+    def moved(self) -> float:
+        """Bytes that operations read and write, an upper bound of what goes through the memory.
+
+        Of an array of which a part is read, or updated in place, the part counts.
+        """
+        return sum(
+            line.times * self._moved(where, line)
+            for where, line in self.operations()
+            if line.name not in FREE
+        )
+
+    def _moved(self, where: str, line: Operation) -> float:
+        """Bytes of an operation that runs once."""
+        written = [_bytes(one) for one in shapes(line.kind)]
+        read = [
+            _bytes(one)
+            for name in re.findall(r'%([\w.\-]+)', line.operands)
+            for one in shapes(self.computations[where].get(name, ('',))[0])
+        ]
+        for whole, part, updated in self._parts_of(where, line):
+            if whole in read:
+                read[read.index(whole)] = part
+                if updated and whole in written:
+                    written[written.index(whole)] = part
+        return sum(written) + sum(read)
+
+    def _parts_of(self, where: str, line: Operation) -> Iterator[tuple[int, int, bool]]:
+        """(bytes of the array, of the part, whether it is updated) where a part of an array is
+        read or updated in place."""
+        called = re.search(r'calls=%?([\w.\-]+)', line.attributes)
+        known = self.computations[called.group(1) if called else where]
+        own = [(line.kind, line.name, line.operands, line.attributes)]
+        size = lambda name: sum(map(_bytes, shapes(known.get(name, ('',))[0])))
+        for kind, name, operands, _ in known.values() if called else own:
+            names = re.findall(r'%([\w.\-]+)', operands)
+            if name == 'dynamic-update-slice':
+                yield size(names[0]), size(names[1]), True
+            elif name == 'dynamic-slice':
+                yield size(names[0]), sum(map(_bytes, shapes(kind))), False
+
     def flops(self) -> float:
         """Of all matmuls and convolutions; a custom kernel has none here."""
         return sum(
             line.times * self._flops(where, line)
             for where, line in self.operations(inside=True)
-            if line.name in ('dot', 'convolution')
+            if line.name in ('dot', 'convolution') or CUBLAS in line.attributes
         )
 
     def _flops(self, where: str, line: Operation) -> float:
         names = re.findall(r'%([\w.\-]+)', line.operands)
         left, right = (shapes(self.computations[where][name][0])[0][1] for name in names[:2])
         result = shapes(line.kind)[0][1]
-        if line.name == 'dot':
-            axes = re.search(r'lhs_contracting_dims=\{([\d,]*)\}', line.attributes).group(1)
-            summed = math.prod(left[int(axis)] for axis in axes.split(',') if axis)
+        if line.name != 'convolution':
+            listed = re.search(
+                r'lhs_contracting_dim(?:s=|ensions":)[{\[]([^}\]]*)', line.attributes
+            ).group(1)
+            summed = math.prod(left[int(axis)] for axis in re.findall(r'\d+', listed))
             return 2.0 * math.prod(result) * summed
         return _convolution_flops(line.attributes, left, right, result)
 
@@ -117,7 +168,7 @@ class Program:
         """{where it comes from: how often} of the custom kernels, whose cost XLA does not know."""
         found: dict[str, float] = collections.Counter()
         for _, line in self.operations():
-            if 'custom_call_target="tpu_custom_call"' in line.attributes:
+            if re.search('custom_call_target="(tpu_custom_call|__cudnn[^"]*)"', line.attributes):
                 found[line.label.rpartition('/')[2]] += line.times
         return dict(found)
 
@@ -126,6 +177,10 @@ class Program:
         return [
             line for _, line in self.operations() if line.name.removesuffix('-start') in COLLECTIVES
         ]
+
+
+def _bytes(shape: tuple[str, tuple[int, ...]]) -> int:
+    return math.prod(shape[1]) * SIZES.get(shape[0], 4)
 
 
 def _parts(text: str) -> tuple[str, str, str, str]:

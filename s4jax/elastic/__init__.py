@@ -5,10 +5,9 @@ the shape stays, entries beyond the prefix are zero, and many architectures shar
 `vmap`. A `Choice` switches between ints, block by block.
 """
 
-from s4jax.elastic.attention import attend
+from s4jax.elastic.attention import attend, attend_by_head
 from s4jax.elastic.inheritance import inherit
 from s4jax.elastic.layers import (
-    SAVED,
     Conv,
     DepthwiseConv,
     LayerNorm,
@@ -18,8 +17,10 @@ from s4jax.elastic.layers import (
     parameter,
     patches,
     prefix,
+    saved,
     weight,
 )
+from s4jax.elastic.place import Place, on
 from s4jax.elastic.sizes import (
     Choice,
     Fixed,
@@ -44,7 +45,6 @@ from s4jax.elastic.stacks import (
 from s4jax.elastic.switching import switch
 
 __all__ = [
-    'SAVED',
     'Choice',
     'Conv',
     'DepthwiseConv',
@@ -55,8 +55,10 @@ __all__ = [
     'Mlp',
     'Part',
     'PerBlock',
+    'Place',
     'Size',
     'attend',
+    'attend_by_head',
     'blocks',
     'drop_path',
     'fan_out',
@@ -65,12 +67,14 @@ __all__ = [
     'init_blocks',
     'join_blocks',
     'masked',
+    'on',
     'options',
     'parameter',
     'patches',
     'prefix',
     'resolve',
     'run_blocks',
+    'saved',
     'split_blocks',
     'switch',
     'switched',

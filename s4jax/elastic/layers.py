@@ -22,6 +22,12 @@ from s4jax.elastic.sizes import Size
 SAVED = 'saved'
 
 
+def saved(x: jax.Array, axes: int = 1) -> jax.Array:
+    """`x`, which a block's backward pass keeps, with its last `axes` axes as one: a TPU would pad
+    the last axis of what is kept to 128."""
+    return checkpoint_name(x.reshape(*x.shape[:-axes], -1), SAVED).reshape(x.shape)
+
+
 def prefix(array: jax.Array, *sizes: Size | None) -> jax.Array:
     """The first `sizes` entries of the trailing axes: an int slices, a traced integer masks."""
     for axis, size in zip(range(-len(sizes), 0), sizes):
@@ -187,5 +193,5 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array, features: Size, hidden: Size) -> jax.Array:
         """x (…, features) -> the same shape."""
         y = Linear((self.features,), (self.hidden,), self.dtype, name='fc1')(x, hidden)
-        y = self.activation(checkpoint_name(y, SAVED))
+        y = self.activation(saved(y))
         return Linear((self.hidden,), (self.features,), self.dtype, name='fc2')(y, features)

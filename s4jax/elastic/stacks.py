@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from s4jax.elastic.layers import parameter
+from s4jax.elastic.layers import SAVED, parameter
+from s4jax.elastic.place import here
 from s4jax.elastic.sizes import Choice, PerBlock, Size
 from s4jax.elastic.switching import switch
 
@@ -140,7 +141,13 @@ def _static(size: PerBlock, i: int) -> Any:
 def _masked(
     block: Callable[..., Any], inside: jax.Array, x: Any, parameters: Any, given: Any, sizes: Any
 ) -> Any:
-    """A block with traced sizes; its result counts where the block lies `inside` the depth."""
+    """A block with traced sizes; its result counts where the block lies `inside` the depth.
+
+    Its backward pass keeps what is named SAVED and computes the rest again, but on a CPU, where
+    memory is large and computing slow.
+    """
+    if here().platform != 'cpu':
+        block = jax.checkpoint(block, policy=jax.checkpoint_policies.save_only_these_names(SAVED))
     y = block(parameters, x, given, *sizes)
     return jax.tree.map(functools.partial(jnp.where, inside), y, x)
 

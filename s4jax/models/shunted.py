@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from pydantic import Field
 
@@ -204,10 +203,10 @@ class Block(nn.Module):
             width, arch.num_heads[stage], arch.sr_ratios[stage], self.dtype, name='attention'
         )
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, dim)
-        x = checkpoint_name(x + factors[0] * attention(y, dim, head_dim), elastic.SAVED)
+        x = elastic.saved(x + factors[0] * attention(y, dim, head_dim))
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, dim)
         y = Linear((width,), (self.hidden,), self.dtype, name='fc1')(y, hidden)
-        y = checkpoint_name(y, elastic.SAVED)
+        y = elastic.saved(y)
         local = DepthwiseConv((self.hidden,), self.dtype, name='local')(y, hidden)
         y = nn.gelu(y + local, approximate=False)
         return x + factors[1] * Linear((self.hidden,), (width,), self.dtype, name='fc2')(y, dim)

@@ -3,7 +3,6 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from s4jax import elastic
@@ -68,7 +67,7 @@ class ShuntedAttention(nn.Module):
         """x (batch, side, side, dim) -> the same shape."""
         head_width = self.width // self.heads
         q = Linear((self.width,), (self.heads, head_width), self.dtype, name='q')(x, None, head_dim)
-        q = checkpoint_name(q, elastic.SAVED).reshape(x.shape[0], -1, self.heads, q.shape[-1])
+        q = elastic.saved(q, 2).reshape(x.shape[0], -1, self.heads, q.shape[-1])
         if self.ratio == 1:
             k, v = self._keys_and_values(x, self.heads, head_dim, 'kv')
             local = DepthwiseConv((self.heads, head_width), self.dtype, name='local')
@@ -79,7 +78,7 @@ class ShuntedAttention(nn.Module):
             coarse = self._attend_to_coarser(q[:, :, :half], x, self.ratio, dim, head_dim, 1)
             finer = self._attend_to_coarser(q[:, :, half:], x, self.ratio // 2, dim, head_dim, 2)
             out = jnp.concatenate([coarse, finer], 2).reshape(*x.shape[:3], self.heads, -1)
-        out = checkpoint_name(out, elastic.SAVED)
+        out = elastic.saved(out, 2)
         return Linear((self.heads, head_width), (self.width,), self.dtype, name='out')(out, dim)
 
     def _attend_to_coarser(
@@ -96,7 +95,7 @@ class ShuntedAttention(nn.Module):
             name=f'reduce{number}',
         )
         norm = LayerNorm((self.width,), INNER_EPSILON, self.dtype, name=f'norm{number}')
-        y = checkpoint_name(reduce(elastic.patches(x, ratio), dim), elastic.SAVED)
+        y = elastic.saved(reduce(elastic.patches(x, ratio), dim))
         y = nn.gelu(norm(y, dim), approximate=False)
         k, v = self._keys_and_values(y, half, head_dim, f'kv{number}')
         local = DepthwiseConv((half, self.width // self.heads), self.dtype, name=f'local{number}')
@@ -109,7 +108,7 @@ class ShuntedAttention(nn.Module):
         """x (batch, side, side, dim) -> k and v, each (batch, side, side, heads, head_dim)."""
         outputs = (2, heads, self.width // self.heads)
         kv = Linear((self.width,), outputs, self.dtype, name=name)(x, None, None, head_dim)
-        k, v = jnp.moveaxis(checkpoint_name(kv, elastic.SAVED), 3, 0)
+        k, v = jnp.moveaxis(elastic.saved(kv, 3), 3, 0)
         return k, v
 
 

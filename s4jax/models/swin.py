@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pydantic
 from jax import lax
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike, DTypeLike
 
 from s4jax import elastic
@@ -166,12 +165,12 @@ class WindowAttention(nn.Module):
         qkv = Linear((width,), (3, heads, width // heads), self.dtype, name='qkv')(
             x, None, None, head_dim
         )
-        q, k, v = jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), -3, 0)
+        q, k, v = jnp.moveaxis(elastic.saved(qkv, 3), -3, 0)
         normal = nn.initializers.truncated_normal(0.02)
         table = elastic.parameter(self, 'positions', normal, ((2 * window - 1) ** 2, heads))
         bias = table[windows.relative(window)].transpose(2, 0, 1)
         out = elastic.attend(q, k, v, head_dim, bias if mask is None else bias + mask)
-        out = checkpoint_name(out, elastic.SAVED)
+        out = elastic.saved(out, 2)
         return Linear((heads, width // heads), (width,), self.dtype, name='out')(out, dim)
 
 
@@ -220,7 +219,7 @@ class Block(nn.Module):
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, dim)
         y = attention(windows.cut(roll(y, -shift), window), dim, head_dim, mask)
         y = windows.joined(y, side, window)
-        x = checkpoint_name(x + factors[0] * roll(y, shift), elastic.SAVED)
+        x = elastic.saved(x + factors[0] * roll(y, shift))
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, dim)
         return x + factors[1] * mlp(y, dim, hidden)
 

@@ -12,7 +12,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from s4jax import elastic
@@ -114,19 +113,16 @@ class RelativeAttention(nn.Module):
         qkv = Linear((width,), (3, self.num_heads, k), self.dtype, name='qkv')(
             x, None, num_heads, None
         )
-        qkv = jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), 2, 0)
+        qkv = jnp.moveaxis(elastic.saved(qkv, 3), 2, 0)
         q, key, v = (t.transpose(0, 2, 1, 3) for t in qkv)
         key_table, value_table = self._table('key_positions'), self._table('value_positions')
         places = jnp.asarray(_places(grid), self.dtype)
 
         queries = jnp.concatenate([q, _toward(q, key_table, grid)], -1)
-        logits = queries @ _beside(key, places).swapaxes(-1, -2)
-        logits = logits.astype(jnp.promote_types(self.dtype, jnp.float32)) * k**-0.5
-        attention = jax.nn.softmax(logits).astype(self.dtype)
-        out = attention @ _beside(v, places)
+        out = elastic.attend_by_head(queries, _beside(key, places), _beside(v, places), k)
         out = out[..., :k] + _from(out[..., k:], value_table, grid)
         out = elastic.prefix(out.transpose(0, 2, 1, 3), num_heads, None)
-        out = checkpoint_name(out, elastic.SAVED)
+        out = elastic.saved(out, 2)
         return Linear((self.num_heads, k), (width,), self.dtype, name='out')(out, embed_dim)
 
     def _table(self, name: str) -> jax.Array:
@@ -216,7 +212,7 @@ class Block(nn.Module):
 
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm1')(x, embed_dim)
         y = attention(y, embed_dim, num_heads)
-        x = checkpoint_name(x + factors[0] * y, elastic.SAVED)
+        x = elastic.saved(x + factors[0] * y)
         y = LayerNorm((width,), EPSILON, self.dtype, name='norm2')(x, embed_dim)
         return x + factors[1] * mlp(y, embed_dim, hidden)
 

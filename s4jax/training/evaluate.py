@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
+from s4jax import elastic
 from s4jax.runtime import mesh as meshes
 from s4jax.runtime.files import Lines
 from s4jax.runtime.session import Session
@@ -68,8 +69,11 @@ def make_counter(
     its own rows: left to XLA, a convolution under `vmap` would gather the batch.
     """
 
+    place = elastic.Place.of(mesh)
+
     def count(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
-        logits: Any = model.apply(variables, inputs(batch), sizes)
+        with elastic.on(place.alone()):
+            logits: Any = model.apply(variables, inputs(batch), sizes)
         correct = jnp.argmax(logits, -1) == batch['labels']
         odds = jax.nn.log_softmax(logits.astype(jnp.float32))
         chosen = jnp.take_along_axis(odds, batch['labels'][:, None], -1)[:, 0]
@@ -89,8 +93,11 @@ def make_judge(
     RIGHT, WRONG, or PADDING of the last batch.
     """
 
+    place = elastic.Place.of(mesh)
+
     def judge(variables: Any, sizes: Any, batch: dict[str, jax.Array]) -> jax.Array:
-        logits: Any = model.apply(variables, inputs(batch), sizes)
+        with elastic.on(place):
+            logits: Any = model.apply(variables, inputs(batch), sizes)
         verdict = jnp.where(jnp.argmax(logits, -1) == batch['labels'], RIGHT, WRONG)
         return jnp.where(batch['real'], verdict, PADDING).astype(jnp.int8)
 

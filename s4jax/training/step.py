@@ -105,6 +105,7 @@ def make_step(
     """
     recipe = recipe or Recipe()
     split: Sharding = recipe.sharding
+    place = elastic.Place.of(mesh)
 
     def step(state: State, constants: Any, sizes: Any, batch: Any) -> tuple[State, jax.Array]:
         words, frozen = constants
@@ -131,9 +132,10 @@ def make_step(
             (loss, (batch_stats, _)), gradients = gradient(targets, key, sizes)
             return (loss, batch_stats), gradients
 
-        (loss, batch_stats), gradients = in_parts(
-            differentiate, images, targets, train_key, recipe.microbatches, mesh
-        )
+        with elastic.on(place):
+            (loss, batch_stats), gradients = in_parts(
+                differentiate, images, targets, train_key, recipe.microbatches, mesh
+            )
         sound = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
         updates, opt_state = tx.update(gradients, state['opt_state'], state['params'])
         new = {

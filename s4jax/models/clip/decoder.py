@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import pydantic
 from jax import lax
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from s4jax import elastic
@@ -138,11 +137,11 @@ class Block(nn.Module):
 
         layer = self._norm('norm_layer')(lax.stop_gradient(given['layer']), f)
         ladder = Linear((f,), (self.arch.embed_dim,), self.dtype, name='ladder')
-        s = checkpoint_name(gate * s + (1 - gate) * ladder(layer, embed_dim), elastic.SAVED)
+        s = elastic.saved(gate * s + (1 - gate) * ladder(layer, embed_dim))
         y = self._self_attention(self._norm('norm1')(z, f), num_heads)
-        z = checkpoint_name(z + factors[0] * y, elastic.SAVED)
+        z = elastic.saved(z + factors[0] * y)
         y = self._cross_attention(self._norm('norm2')(z, f), s, embed_dim)
-        z = checkpoint_name(z + factors[1] * y, elastic.SAVED)
+        z = elastic.saved(z + factors[1] * y)
         mlp = Mlp(f, self.hidden, self.dtype, quick_gelu, name='mlp')
         return z + factors[2] * mlp(self._norm('norm3')(z, f), f, hidden), s
 
@@ -155,8 +154,8 @@ class Block(nn.Module):
         qkv = Linear((f,), (3, self.num_heads, head_dim), self.dtype, name='qkv')(
             z, None, num_heads, None
         )
-        q, k, v = jnp.moveaxis(checkpoint_name(qkv, elastic.SAVED), 2, 0)
-        y = checkpoint_name(elastic.attend(q, k, v, head_dim), elastic.SAVED)
+        q, k, v = jnp.moveaxis(elastic.saved(qkv, 3), 2, 0)
+        y = elastic.saved(elastic.attend(q, k, v, head_dim), 2)
         return Linear((self.num_heads, head_dim), (f,), self.dtype, name='out')(y, None)
 
     def _cross_attention(self, z: jax.Array, s: jax.Array, embed_dim: Size) -> jax.Array:
@@ -167,9 +166,9 @@ class Block(nn.Module):
         s = self._norm('norm_ladder', d)(s, embed_dim)
         q = Linear((f,), (heads, widest), self.dtype, name='cross_q')(z, None, head_dim)
         kv = Linear((d,), (2, heads, widest), self.dtype, name='cross_kv')(s, None, None, head_dim)
-        q, kv = checkpoint_name(q, elastic.SAVED), checkpoint_name(kv, elastic.SAVED)
+        q, kv = elastic.saved(q, 2), elastic.saved(kv, 3)
         k, v = jnp.moveaxis(kv, 2, 0)
-        y = checkpoint_name(elastic.attend(q, k, v, head_dim), elastic.SAVED)
+        y = elastic.saved(elastic.attend(q, k, v, head_dim), 2)
         return Linear((heads, widest), (f,), self.dtype, name='cross_out')(y, None)
 
 
