@@ -28,14 +28,16 @@ DIGITS = (
 )
 
 
-def measure(facts: dict, dimensions: tuple, images: int, count: int, rounds: int) -> None:
+def measure(
+    facts: dict, dimensions: tuple, images: int, count: int, rounds: int, dtype: str
+) -> None:
     family = FAMILIES['vit']
     space = SearchSpace(dimensions, family.stages(tuple(d.name for d in dimensions)))
 
     def architecture(choices):
         return family.architecture(choices, **facts)
 
-    model, place = family.Model(architecture(space.largest())), mesh.create()
+    model, place = family.Model(architecture(space.largest()), jnp.dtype(dtype)), mesh.create()
     rng = np.random.default_rng(0)
     width = dimensions[0].values[
         len(dimensions[0].values) // 2
@@ -61,10 +63,9 @@ def measure(facts: dict, dimensions: tuple, images: int, count: int, rounds: int
         evaluate.make_counter(model, lambda batch: batch['images'] / 255.0, flag, place)
         for flag in (False, True)
     )
-    together = np.asarray(many(variables, stacked, batch))
+    together = np.asarray(many(variables, stacked, batch))[:, 0]  # the correct images
     apart = {
-        mode: np.array([int(one(variables, sizes, batch)) for sizes in forms[mode]])
-        for mode in forms
+        mode: np.array([one(variables, sizes, batch)[0] for sizes in forms[mode]]) for mode in forms
     }
     seconds = timing.interleaved(
         {
@@ -78,7 +79,10 @@ def measure(facts: dict, dimensions: tuple, images: int, count: int, rounds: int
         },
         rounds,
     )
-    print(f'{count} architectures on {images} images of {facts["image_size"]}; {timing.machine()}')
+    print(
+        f'{count} architectures on {images} images of {facts["image_size"]}, {dtype}; '
+        f'{timing.machine()}'
+    )
     for name, value in seconds.items():
         print(f'  {name:<20} {value:8.3f} s   {value / seconds["at once"]:.2f} × at once')
     print(
@@ -95,6 +99,14 @@ if __name__ == '__main__':
     parser.add_argument('--images', type=int, default=400)
     parser.add_argument('--architectures', type=int, default=16)
     parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--dtype', default='float32', choices=('float32', 'bfloat16'))
     options = parser.parse_args()
     facts, dimensions = DIGITS if options.space == 'digits' else SPACES['vit']
-    measure(facts, dimensions, options.images, options.architectures, options.rounds)
+    measure(
+        facts,
+        dimensions,
+        options.images,
+        options.architectures,
+        options.rounds,
+        options.dtype,
+    )

@@ -118,7 +118,10 @@ class Case:
 
 
 def autoformer_step(path: str, case: Case, choices: dict) -> Callable:
-    """The same step in AutoFormer's own PyTorch code."""
+    """The same step in AutoFormer's own PyTorch code, on a GPU where PyTorch has one.
+
+    In bfloat16 by autocast, as PyTorch trains in it.
+    """
     sys.path.insert(0, path)
     sys.modules['torch._six'] = types.ModuleType('torch._six')  # gone from today's PyTorch
     sys.modules['torch._six'].container_abcs = collections.abc
@@ -145,9 +148,13 @@ def autoformer_step(path: str, case: Case, choices: dict) -> Callable:
     for block in net.blocks:
         block.attn.qkv = qkv_super(width, 3 * 64 * heads)
         block.attn.proj = LinearSuper(64 * heads, width)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    net.to(device)
+    half = torch.autocast(device, torch.bfloat16, enabled=case.dtype == jnp.bfloat16)
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-4, weight_decay=0.05)
     size = case.facts['image_size']
-    images, labels = torch.randn(batch, 3, size, size), torch.arange(batch) % classes
+    images = torch.randn(batch, 3, size, size, device=device)
+    labels = torch.arange(batch, device=device) % classes
     depth = choices['depth']
     sampled = {
         'embed_dim': [choices['embed_dim']] * depth,
@@ -159,8 +166,12 @@ def autoformer_step(path: str, case: Case, choices: dict) -> Callable:
     def call():
         net.set_sample_config(sampled)
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net(images), labels).backward()
+        with half:
+            loss = torch.nn.functional.cross_entropy(net(images), labels)
+        loss.backward()
         optimizer.step()
+        if device == 'cuda':
+            torch.cuda.synchronize()
         return 0
 
     return call
