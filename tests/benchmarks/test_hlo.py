@@ -21,7 +21,7 @@ HloModule step
   %rows.1 = f32[3,8]{1,0} get-tuple-element(%state.1), index=1
   %left.1 = bf16[4,5]{1,0} get-tuple-element(%state.1), index=2
   %right.1 = bf16[5,8]{1,0} constant({...})
-  %product.1 = (f32[4,8]{1,0}, s8[16]{0}) custom-call(%left.1, %right.1), custom_call_target="__cublas$lt$matmul", backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}
+  %product.1 = (f32[4,8]{1,0}, s8[16]{0}) custom-call(%left.1, %right.1), MATMUL
   %line.1 = f32[8]{0} constant({...})
   %kept.1 = f32[3,8]{1,0} fusion(%rows.1, %line.1, %i.1), kind=kLoop, calls=%written
   ROOT %next.1 = (s32[], f32[3,8]{1,0}, bf16[4,5]{1,0}) tuple(%i.1, %kept.1, %left.1)
@@ -37,16 +37,21 @@ HloModule step
 ENTRY %main (given: (s32[], f32[3,8], bf16[4,5])) -> f32[1,8] {
   %given = (s32[], f32[3,8]{1,0}, bf16[4,5]{1,0}) parameter(0)
   %zero = s32[] constant(0)
-  %loop = (s32[], f32[3,8]{1,0}, bf16[4,5]{1,0}) while(%given), condition=%condition, body=%bodyKNOWN
+  %loop = (s32[], f32[3,8]{1,0}, bf16[4,5]{1,0}) while(%given), condition=%condition, body=%bodyTRIP
   %all = f32[3,8]{1,0} get-tuple-element(%loop), index=1
   ROOT %one = f32[1,8]{1,0} dynamic-slice(%all, %zero, %zero), dynamic_slice_sizes={1,8}
 }
 """
 
+MATMUL = (
+    'custom_call_target="__cublas$lt$matmul", '
+    'backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}'
+)
+
 
 @pytest.mark.parametrize('known', ['', ', backend_config={"known_trip_count":{"n":"3"}}'])
 def test_loops_matmuls_and_parts_of_arrays(known):
-    program = Program(TEXT.replace('KNOWN', known))
+    program = Program(TEXT.replace('TRIP', known).replace('MATMUL', MATMUL))
     assert program.flops() == 3 * 2 * (4 * 8) * 5
     product = (4 * 5 * 2 + 5 * 8 * 2) + (4 * 8 * 4 + 16)
     kept = (8 * 4 + 8 * 4 + 4) + 8 * 4  # of the array, the row alone is read and written
