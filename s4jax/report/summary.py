@@ -10,11 +10,20 @@ from s4jax.search.budget import exact, readable
 from s4jax.search.explore import Visited
 from s4jax.search.space import parse_name
 
+SCORES = {
+    'accuracy': 'of the search split',
+    'likelihood': 'as the mean probability of the true class on the search split',
+}
 Rows = list[tuple[str, str]]
 
 
-def summary(workdir: pathlib.Path, result: Result, spent: Goodput | None = None) -> str:
-    """What a person wants to know at the end, in some lines of text."""
+def summary(
+    workdir: pathlib.Path,
+    result: Result,
+    spent: Goodput | None = None,
+    score: str = 'accuracy',
+) -> str:
+    """What a person wants to know at the end, in some lines of text; subnets have a `score`."""
     blank = [('', '')]
     facts = f'{result.family} on {result.data["name"]}, {result.method}, seed {result.seed}'
     rows = [('budget', f'{result.budget}   ({facts})')]
@@ -25,7 +34,7 @@ def summary(workdir: pathlib.Path, result: Result, spent: Goodput | None = None)
         rows += [
             (
                 'evolution',
-                f'best of the supernet: {result.search_accuracy:.2%} of the search split; '
+                f'best of the supernet: {result.search_accuracy:.2%} {SCORES[score]}; '
                 f'ended after {result.evolution}',
             ),
             *blank,

@@ -65,6 +65,7 @@ def test_each_is_trained_as_by_a_program_of_its_own(place):
     assert counted.units == pytest.approx(expected[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_trained_again_and_a_stop_loses_nothing(place, monkeypatch):
     task, session = place
     widest = task.architecture(task.space.largest())

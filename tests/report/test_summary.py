@@ -84,6 +84,8 @@ ENCODER = {
 def test_the_whole_text():
     assert summary(WORKDIR, RESULT) == TEXT
     assert summary(WORKDIR, dataclasses.replace(RESULT, encoder=None)) == TEXT
+    by_likelihood = summary(WORKDIR, RESULT, score='likelihood')
+    assert 'as the mean probability of the true class on the search split' in by_likelihood
 
 
 def test_a_first_space_that_was_moved_before_training():

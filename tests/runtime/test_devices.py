@@ -1,4 +1,4 @@
-"""The same code on 1 device, on 8, and in 2 and 4 processes with 2 devices each."""
+"""The same code on 1 device, on 8, and in 4 processes with 2 devices each."""
 
 import json
 import os
@@ -32,26 +32,6 @@ def one(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
-def test_eight_devices_agree_with_one(one, tmp_path):
-    done = run(
-        command(tmp_path / 'run', **SHORT),
-        XLA_FLAGS=f'--xla_force_host_platform_device_count=8 {LESS_CARE}',
-    )
-    assert done.returncode == 0, done.stderr
-    for stage in ('supernet_0', 'retrain'):
-        np.testing.assert_allclose(
-            losses(tmp_path / 'run', stage)[:8], losses(one, stage)[:8], rtol=2e-5
-        )
-    ours, theirs = (
-        json.loads((path / 'phases' / 'evolve.json').read_text())
-        for path in (tmp_path / 'run', one)
-    )
-    assert [m['architecture'] for m in ours['members']] == [
-        m['architecture'] for m in theirs['members']
-    ]
-
-
 def architectures(workdir):
     evolved = json.loads((workdir / 'phases' / 'evolve.json').read_text())
     return [m['architecture'] for m in evolved['members']]
@@ -81,13 +61,12 @@ def test_a_run_moves_from_eight_devices_to_one_and_back(one, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('count', [2, 4])
-def test_processes_of_the_launcher_agree_with_one(one, tmp_path, count):
+def test_processes_of_the_launcher_agree_with_one(one, tmp_path):
     """launch/local.sh with two devices a process: the whole method, and one process writes."""
     workdir = tmp_path / 'run'
     python, *arguments = command(workdir, **SHORT)
     done = run(
-        ['launch/local.sh', str(count), *arguments[2:]],
+        ['launch/local.sh', '4', *arguments[2:]],
         JAX_PLATFORMS='cpu',
         DEVICES_PER_PROCESS='2',
         ATTEMPTS='1',

@@ -1,5 +1,6 @@
 """Several architectures a step: the mean of what each would do, and in-place distillation."""
 
+import copy
 import functools
 
 import jax
@@ -24,6 +25,7 @@ class Case:
 
     def __init__(self, name):
         facts, dimensions = SMALL[name]
+        self.name = name
         self.family = FAMILIES[name]
         self.space = SearchSpace(dimensions, self.family.stages(tuple(d.name for d in dimensions)))
         architecture = functools.partial(self.family.architecture, **facts)
@@ -43,14 +45,22 @@ class Case:
 
     def after(self, sizes, labels=None, **settings):
         """The state after a step: plain gradient descent shows the gradients."""
-        recipe = SupernetSettings(batch_size=ROWS, **settings)
-        step = make_step(
-            self.model, self.tx, lambda key, batch: (batch['images'], batch['labels']),
-            seeds.key(0, 'x'), self.place, recipe=recipe,
-        )  # fmt: skip
+        step = step_of(self.name, **settings)
         batch = {'images': self.images, 'labels': self.labels if labels is None else labels}
         state = mesh.replicate(self.place, self.state)
         return jax.device_get(step(state, sizes, mesh.shard(self.place, batch)))
+
+
+case_of = functools.cache(Case)
+
+
+@functools.cache
+def step_of(name, **settings):
+    """A step, compiled once for all architectures and tests."""
+    case = case_of(name)
+    recipe = SupernetSettings(batch_size=ROWS, **settings)
+    augment = lambda key, batch: (batch['images'], batch['labels'])
+    return make_step(case.model, case.tx, augment, seeds.key(0, 'x'), case.place, recipe=recipe)
 
 
 def mean(trees):
@@ -63,7 +73,7 @@ def close(one, other):
 
 @pytest.mark.parametrize('name', ['vit', 'shunted'])
 def test_the_step_is_the_mean_of_the_steps_of_each(name):
-    case = Case(name)
+    case = case_of(name)
     states, losses = zip(*(case.after(sizes) for sizes in case.each))
     state, loss = case.after(case.stacked, architectures=3)
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
@@ -72,7 +82,7 @@ def test_the_step_is_the_mean_of_the_steps_of_each(name):
 
 
 def test_with_microbatches():
-    case = Case('vit')
+    case = case_of('vit')
     whole, loss = case.after(case.stacked, architectures=3)
     parts, same = case.after(case.stacked, architectures=3, microbatches=2)
     assert same == pytest.approx(loss, rel=1e-5)
@@ -82,8 +92,8 @@ def test_with_microbatches():
 @pytest.mark.parametrize('step, share', [(0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)])
 def test_the_largest_teaches_the_others_more_and_more(step, share):
     """Against single steps whose labels are mixed by hand with the largest's outputs."""
-    case = Case('vit')
-    case.state['step'] = np.int32(step)
+    case = copy.copy(case_of('vit'))
+    case.state = case.state | {'step': np.int32(step)}
     logits = case.model.apply({'params': case.state['params']}, jnp.asarray(case.images),
                               case.each[0])  # fmt: skip
     taught = (1 - share) * case.labels + share * np.asarray(jax.nn.softmax(logits))

@@ -23,6 +23,11 @@ ORIGINS = {
     'Derived': "the family's stock shape, scaled evenly to the largest that fits the budget (no "
     'config.baseline, or one over the budget), trained in the same way',
 }
+LIKELIHOOD = (
+    'Subnets were judged by likelihood (evaluate.score): where this page gives the accuracy of a '
+    'subnet, it is the geometric mean of the probabilities that it gives to the true classes. The '
+    'final models have accuracies.'
+)
 STARTS = {
     'scratch': 'from scratch',
     'supernet': 'further from the weights that it shares with the supernet',
@@ -31,6 +36,8 @@ STARTS = {
 
 def headline(run: Run) -> Html:
     top = [tag('h1', title(run)), tag('p', facts(run), class_='facts')]
+    if (run.config.get('evaluate') or {}).get('score') == 'likelihood':
+        top.append(tag('p', LIKELIHOOD))
     if run.result is None:
         done = ', '.join(run.finished) or 'none yet'
         text = f'This run is not finished. Phases done: {done}.'

@@ -22,10 +22,11 @@ def written(folder, arrays):
 
 
 def begun(family, path, arch):
-    """(model, fresh variables, variables that start from the file)."""
+    """(model, fresh variables, variables that start from the file); ones stand for fresh ones."""
     model = FAMILIES[family].Model(arch)
     example = np.zeros((1, arch.image_size, arch.image_size, arch.channels), np.float32)
-    fresh = jax.device_get(model.init(jax.random.key(0), example))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), example)
+    fresh = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     return model, fresh, fresh | start.starting(family, path, arch, fresh)
 
 

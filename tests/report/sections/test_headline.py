@@ -6,7 +6,7 @@ import pytest
 
 from s4jax.report.reading import read
 from s4jax.report.result import Model, Reference
-from s4jax.report.sections.headline import encoder, title, verdict
+from s4jax.report.sections.headline import LIKELIHOOD, encoder, headline, title, verdict
 from s4jax.report.statistics import wilson
 from s4jax.runtime.files import read_json
 from s4jax.search.budget import readable
@@ -28,6 +28,13 @@ def test_numbers_are_those_of_the_result(workdir, words):
     for row in result['trajectory']:
         for cost in ('params', 'macs'):
             assert readable(row['largest'][cost]) in words
+
+
+def test_what_is_no_accuracy_is_not_called_one(workdir):
+    run = read(workdir)
+    assert LIKELIHOOD not in headline(run)
+    run.config['evaluate'] = {'score': 'likelihood'}
+    assert LIKELIHOOD in headline(run)
 
 
 @pytest.mark.parametrize(
