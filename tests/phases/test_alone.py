@@ -34,6 +34,7 @@ def architectures(task, count):
     return [task.architecture(task.space.sample(rng)) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_each_is_trained_as_by_a_program_of_its_own(place):
     """The masked subnet against the same weights, key and images with sizes that are fixed."""
     task, session = place

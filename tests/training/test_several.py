@@ -71,7 +71,7 @@ def close(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), one, other)
 
 
-@pytest.mark.parametrize('name', ['vit', 'shunted'])
+@pytest.mark.parametrize('name', ['vit', pytest.param('shunted', marks=pytest.mark.slow)])
 def test_the_step_is_the_mean_of_the_steps_of_each(name):
     case = case_of(name)
     states, losses = zip(*(case.after(sizes) for sizes in case.each))

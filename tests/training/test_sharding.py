@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from runs import LESS_CARE, ROOT
 
 SPLIT = """
@@ -68,6 +69,7 @@ print('equal')
 """
 
 
+@pytest.mark.slow
 def test_a_split_state_takes_the_same_steps_and_its_checkpoints_move(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', SPLIT, str(tmp_path)],
