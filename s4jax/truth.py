@@ -149,7 +149,7 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             recorded.copy(other, place, [t])
             supernet = fit_supernet(task, session, f'supernet_{t}', space)
             found = estimates(task, session, supernet, drawn[0])
-        return {f'{pathlib.Path(folder).name}: {name}': values for name, values in found.items()}
+        return {f'{folder}: {name}': values for name, values in found.items()}
 
     with claim(task, workdir):
         session.begin()

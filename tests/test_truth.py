@@ -43,7 +43,7 @@ def test_a_run_is_held_against_the_truth(tiny_run, tmp_path):
     more = run([*command, '--repeats=2', f'--others={source}'])  # it stands for another run
     assert more.returncode == 0, more.stderr
     assert 'one training alone with another' in more.stdout
-    assert "| run: the supernet's accuracy, less the run | 0.00 [0.00, 0.00] |" in more.stdout
+    assert f"| {source}: the supernet's accuracy, less the run | 0.00 [0.00, 0.00] |" in more.stdout
     rows = [json.loads(line) for line in (tmp_path / 'truth' / 'alone.jsonl').open()]
     keys = [(json.dumps(row['architecture']), row['repeat']) for row in rows]
     assert len(keys) == len(set(keys)) and 6 <= sum(r == 0 for _, r in keys)
