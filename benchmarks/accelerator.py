@@ -52,6 +52,11 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
     yield Part('search of the digits', search, 120, cold)
 
 
+def kept(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Where a part's output is."""
+    return folder / f'{name.replace(" ", "_")}.txt'
+
+
 def run(part: Part, path: pathlib.Path) -> str:
     """'done', or why not; what the part prints goes to `path`."""
     began = time.monotonic()
@@ -89,7 +94,7 @@ def main() -> int:
     for part in parts(options):
         if wanted and part.name not in wanted:
             continue
-        path = options.folder / f'{part.name.replace(" ", "_")}.txt'
+        path = kept(options.folder, part.name)
         left = int(options.limit - (time.monotonic() - began))
         if path.exists():
             outcomes[part.name] = 'done'
@@ -111,7 +116,7 @@ def write(folder: pathlib.Path, outcomes: dict[str, str]) -> None:
     ).stdout.strip()
     lines = [f'## On an accelerator\n\n{machine()}, commit {commit or "unknown"}.']
     for name, outcome in outcomes.items():
-        path = folder / f'{name.replace(" ", "_")}.txt'
+        path = kept(folder, name)
         text = f'```\n{path.read_text().strip()}\n```' if path.exists() else outcome
         lines.append(f'### {name}\n\n{text}')
     (folder / 'report.md').write_text('\n\n'.join(lines) + '\n')

@@ -142,7 +142,7 @@ class Programs:
             self.case.sizes(self.case.space, 'masked', self.case.space.sample(rng))
             for _ in range(count)
         ]
-        sizes = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+        sizes = elastic.stacked(each)
         variables = {part: state[part] for part in ('params', 'batch_stats') if state[part]}
         return counter.lower(variables, self._everywhere(sizes), batch)
 
@@ -237,16 +237,17 @@ def main() -> None:
     parser.add_argument('--stored', type=int, default=0, help='augment images of this side')
     parser.add_argument('--text', default='', metavar='FILE', help="where the program's text goes")
     options = parser.parse_args()
+    chip = options.topology.partition(':')[0]
     case = Case.create(options.family, options.batch, jnp.dtype('bfloat16'))
     programs = Programs(case, slice_of(options.topology), options.stored)
     (equal,) = case.drawn(1)
     lowered, tracing, _ = timed(lambda: programs.lower(options.program, equal))
     # Triton's matmuls are chosen by trying them on the device
-    given = {'xla_gpu_enable_triton_gemm': False} if options.topology.startswith('h100') else None
+    given = {'xla_gpu_enable_triton_gemm': False} if chip in GPUS else None
     compiled, wall, cpu = timed(lambda: lowered.compile(given))
     if options.text:
         pathlib.Path(options.text).write_text(compiled.as_text())
-    row = figures(compiled, options.topology.split(':')[0])
+    row = figures(compiled, chip)
     row |= {'tracing s': round(tracing, 1), 'compiling s': round(wall), 'of CPU s': round(cpu)}
     print(json.dumps(vars(options) | row, indent=1))
 

@@ -42,7 +42,7 @@ class Operation:
     @property
     def bytes(self) -> float:
         """The size of the result, for all times together."""
-        return self.times * sum(math.prod(d) * SIZES.get(t, 4) for t, d in shapes(self.kind))
+        return self.times * sum(map(_bytes, shapes(self.kind)))
 
 
 def shapes(kind: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.supernet_step import SPACES
+from s4jax import elastic
 from s4jax.models import FAMILIES
 from s4jax.runtime import mesh
 from s4jax.search.space import Dimension, SearchSpace
@@ -58,7 +59,7 @@ def measure(
         for mode in ('masked', 'sliced')
     }
     forms = {mode: list(map(make, drawn)) for mode, make in makers.items()}
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *forms['masked'])
+    stacked = elastic.stacked(forms['masked'])
     one, many = (
         evaluate.make_counter(model, lambda batch: batch['images'] / 255.0, flag, place)
         for flag in (False, True)

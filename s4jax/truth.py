@@ -22,6 +22,7 @@ from s4jax.settings import Int, Section
 
 if TYPE_CHECKING:
     from s4jax.config import Config
+    from s4jax.recorded import Recorded
     from s4jax.report.comparison.tables import Table
     from s4jax.run import Task
     from s4jax.runtime.session import Session
@@ -107,8 +108,10 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             f'--space={t}: {settings.run} visited the spaces 0 to {len(run.trajectory) - 1}'
         )
     space = run.trajectory[t].space
-    for folder in settings.others:
-        other = recorded.read(str(pathlib.Path(folder).absolute()))
+    others = {
+        folder: recorded.read(str(pathlib.Path(folder).absolute())) for folder in settings.others
+    }
+    for folder, other in others.items():
         if [one.space for one in other.trajectory[t : t + 1]] != [space]:
             raise UsageError(f'--others={folder}: its space {t} is not that of {settings.run}')
         if any(other.identity[name] != run.identity[name] for name in ('seed', 'data digest')):
@@ -139,9 +142,8 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
             for kind in KINDS
         }
 
-    def estimates_of(number: int, folder: str) -> dict[str, np.ndarray]:
+    def estimates_of(number: int, folder: str, other: 'Recorded') -> dict[str, np.ndarray]:
         """The same of the supernet of another run; its name is in front."""
-        other = recorded.read(str(pathlib.Path(folder).absolute()))
         place = workdir / 'others' / str(number)
         task, session = prepare(configs.read(recorded.config_values(folder)), place, signals)
         session = dataclasses.replace(session, renew=lambda: None)
@@ -165,8 +167,8 @@ def measure(config: 'Config', settings: TruthSettings, signals: 'Signals') -> 'l
         ]
         own = alone('ranks', drawn[0], settings.repeats)
         said = estimates(task, session, supernet, drawn[0])
-        for number, folder in enumerate(settings.others):
-            said |= estimates_of(number, folder)
+        for number, (folder, other) in enumerate(others.items()):
+            said |= estimates_of(number, folder, other)
         costs = [task.cost(arch) for arch in drawn[0]]
         said |= {name: np.array([cost[name] for cost in costs]) for name in costs[0]}
         true = slopes(

@@ -30,6 +30,7 @@ from s4jax.elastic.sizes import (
     masked,
     options,
     resolve,
+    stacked,
     switched,
 )
 from s4jax.elastic.stacks import (
@@ -76,6 +77,7 @@ __all__ = [
     'run_blocks',
     'saved',
     'split_blocks',
+    'stacked',
     'switch',
     'switched',
     'weight',

@@ -28,6 +28,11 @@ def saved(x: jax.Array, axes: int = 1) -> jax.Array:
     return checkpoint_name(x.reshape(*x.shape[:-axes], -1), SAVED).reshape(x.shape)
 
 
+def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose backward pass keeps what is named SAVED and computes the rest again."""
+    return jax.checkpoint(function, policy=jax.checkpoint_policies.save_only_these_names(SAVED))
+
+
 def prefix(array: jax.Array, *sizes: Size | None) -> jax.Array:
     """The first `sizes` entries of the trailing axes: an int slices, a traced integer masks."""
     for axis, size in zip(range(-len(sizes), 0), sizes):

@@ -96,6 +96,11 @@ def switched(sizes: S, options: S, widest: S) -> S:
     return _each(traced, sizes, options, widest)
 
 
+def stacked(trees: Iterable[Any]) -> Any:
+    """Trees of equal structure, such as sizes of several subnets, as one with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
 def resolve(sizes: Any) -> Any:
     """Sizes as a model reads them: ints again where they were fixed."""
     if isinstance(sizes, Fixed):

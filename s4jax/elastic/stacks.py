@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from s4jax.elastic.layers import SAVED, parameter
+from s4jax.elastic.layers import parameter, recomputed
 from s4jax.elastic.place import here
-from s4jax.elastic.sizes import Choice, PerBlock, Size
+from s4jax.elastic.sizes import Choice, PerBlock, Size, stacked
 from s4jax.elastic.switching import switch
 
 
@@ -57,7 +57,7 @@ def init_blocks(
 def join_blocks(blocks: list[Any]) -> Any:
     """A list of blocks' parameters in the form that `init_blocks` gives them."""
     uniform = len({tuple(leaf.shape for leaf in jax.tree.leaves(block)) for block in blocks}) == 1
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *blocks) if uniform else blocks
+    return stacked(blocks) if uniform else blocks
 
 
 def split_blocks(blocks: Any) -> list[Any]:
@@ -147,7 +147,7 @@ def _masked(
     memory is large and computing slow.
     """
     if here().platform != 'cpu':
-        block = jax.checkpoint(block, policy=jax.checkpoint_policies.save_only_these_names(SAVED))
+        block = recomputed(block)
     y = block(parameters, x, given, *sizes)
     return jax.tree.map(functools.partial(jnp.where, inside), y, x)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from s4jax.elastic.layers import SAVED
+from s4jax.elastic.layers import recomputed
 
 
 def switch(index: jax.Array, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
@@ -61,8 +61,7 @@ class _Branch:
 
     def forward(self, *operands: Any) -> tuple[Any, list[jax.Array]]:
         """The branch's output, and its residuals but for those that are operands."""
-        policy = jax.checkpoint_policies.save_only_these_names(SAVED)
-        out, pullback = jax.vjp(jax.checkpoint(self.function, policy=policy), *operands)
+        out, pullback = jax.vjp(recomputed(self.function), *operands)
         leaves, self._tree = jax.tree.flatten(pullback)
         number = {id(operand): n for n, operand in enumerate(jax.tree.leaves(operands))}
         self._operand_of = [number.get(id(leaf)) for leaf in leaves]

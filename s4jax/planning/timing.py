@@ -26,7 +26,7 @@ from s4jax.training.trained import Trained, Training
 
 SECONDS, LEAST, MOST = 2.0, 3, 50  # of timing one kind of step; calls of it
 CHUNK = 4  # steps between two looks at the clock
-DRAWN = 200  # architectures that are drawn to count the programs of a supernet
+DRAWN = 200  # architectures that stand for all of a space
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _scoring(task: Task, session: Session, space: SearchSpace, training: Trainin
         elastic.masked(task.family.sizes_of(task.architecture(space.sample(rng))), widest)
         for _ in range(chunk)
     ]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    stacked = elastic.stacked(each)
     batch = next(iter(task.stored(task.data.search, session.mesh)))
     program = count.lower(variables, stacked, batch).compile()
     compiling = time.monotonic() - began

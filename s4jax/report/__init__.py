@@ -7,7 +7,7 @@ from s4jax.report import summary
 from s4jax.report.result import Result
 from s4jax.runtime import goodput
 from s4jax.runtime import mesh as meshes
-from s4jax.runtime.files import read_json, write_json
+from s4jax.runtime.files import write_json
 
 # Two runs of the same config on the same machine differ in times and rates, and in nothing else; of
 # report.html these are the sections of class `own`.
@@ -26,9 +26,7 @@ def finish(workdir: pathlib.Path, result: Result) -> str:
     write_json(workdir / 'trajectory.json', row['trajectory'])
     write_json(workdir / 'architecture.json', sizes)
     write_json(workdir / 'result.json', row)
-    page.write(workdir)
-    config = (read_json(workdir / 'config.json') or {}).get('config', {})
-    score = config.get('evaluate', {}).get('score', 'accuracy')
+    score = page.write(workdir).score
     return summary.summary(workdir, result, goodput.read(workdir), score)
 
 

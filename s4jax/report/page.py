@@ -43,13 +43,17 @@ META = Html(
 )
 
 
-def write(workdir: pathlib.Path) -> None:
-    """Writes `report.html` and, of a finished run that visited a space, `report.png`."""
+def write(workdir: pathlib.Path) -> Run:
+    """Writes `report.html` and, of a finished run that visited a space, `report.png`.
+
+    Returns what it read of the run.
+    """
     run = read(workdir)
     with drawing.style():
         write_text(workdir / 'report.html', page(run))
         if run.trajectory and run.result:
             write_bytes(workdir / 'report.png', drawing.png(overview(run)))
+    return run
 
 
 def page(run: Run) -> str:

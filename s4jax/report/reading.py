@@ -83,6 +83,11 @@ class Run:
         return self.evolution.best.choices if self.evolution else {}
 
     @property
+    def score(self) -> str:
+        """What subnets are judged by: accuracy or likelihood."""
+        return (self.config.get('evaluate') or {}).get('score', 'accuracy')
+
+    @property
     def searched(self) -> set[str]:
         """What an architecture calls the sizes that are searched."""
         return {parse_name(name)[0] for name in self.config['space']} | {'depths'}

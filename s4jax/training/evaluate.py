@@ -179,9 +179,8 @@ def make_score(
     def count(part: list[Architecture]) -> np.ndarray:
         """The counts of each architecture of a chunk, and of the last one again."""
         each = [subnets.sizes(arch) for arch in [*part, *part[-1:] * (chunk - len(part))]]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
         variables, found = load()
-        counted = functools.partial(subnets.count, variables, stacked)
+        counted = functools.partial(subnets.count, variables, elastic.stacked(each))
         return correct(counted, found, session.signals)
 
     scored = 0

@@ -5,9 +5,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
 from s4jax import elastic
 from s4jax.runtime import seeds
 from s4jax.search.space import Architecture, Choices, SearchSpace
@@ -84,4 +81,4 @@ def sizes_maker(
 def together(make: Callable[[Choices], Any], choices: Sequence[Choices]) -> Any:
     """The sizes of a step: of one architecture, or of several, stacked."""
     each = [make(one) for one in choices]
-    return each[0] if len(each) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    return each[0] if len(each) == 1 else elastic.stacked(each)

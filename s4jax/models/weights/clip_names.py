@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
+from s4jax import elastic
 from s4jax.errors import UsageError
 from s4jax.models.clip.tower import Architecture, TextTower
 from s4jax.models.weights.clip_files import advice
@@ -172,4 +172,4 @@ def _blocks(read: State, d: int, heads: int, hidden: int) -> Any:
             },
         }
 
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *map(block, range(depth(read.arrays))))
+    return elastic.stacked(map(block, range(depth(read.arrays))))

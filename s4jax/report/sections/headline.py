@@ -36,7 +36,7 @@ STARTS = {
 
 def headline(run: Run) -> Html:
     top = [tag('h1', title(run)), tag('p', facts(run), class_='facts')]
-    if (run.config.get('evaluate') or {}).get('score') == 'likelihood':
+    if run.score == 'likelihood':
         top.append(tag('p', LIKELIHOOD))
     if run.result is None:
         done = ', '.join(run.finished) or 'none yet'
